@@ -1,0 +1,66 @@
+# Everything a developer needs, each as one command. Nothing is installed outside .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.built
+CORE := $(wildcard shm/*.[ch] forkkv/wire/*.[ch] forkkv/binding/*.[ch])
+export FORKKV_DEV := 1
+
+all: test  ## build, lint, types, C tests under sanitizers, tests
+
+$(VENV)/.tools: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -qq --upgrade pip
+	$(BIN)/python -m pip install -qq --editable '.[dev]'
+	@touch $@
+
+$(STAMP): $(VENV)/.tools setup.py $(CORE)
+	$(BIN)/python setup.py --quiet build_ext --inplace
+	@touch $@
+
+build: $(STAMP)  ## the virtual environment and the C extension
+
+demo: build  ## four workers, two clients, their counts and what they mean
+	@PATH="$(CURDIR)/$(BIN):$$PATH" bash perf/demo.sh
+
+test: lint types san pytest  ## all that must pass
+
+pytest: build
+	$(BIN)/python -m pytest
+
+lint: build
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: build  ## mypy on the tree as it is installed: clients and perf are parts of forkkv
+	@rm -rf build/types && mkdir -p build/types/forkkv
+	@ln -s $(CURDIR)/forkkv/*.py* $(CURDIR)/clients $(CURDIR)/perf build/types/forkkv/
+	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p forkkv
+
+san:  ## the C core's own tests under ASan and UBSan, without Python
+	$(MAKE) --no-print-directory -C shm/tests san
+	$(MAKE) --no-print-directory -C forkkv/wire/tests san
+
+tsan:  ## the same under ThreadSanitizer
+	$(MAKE) --no-print-directory -C shm/tests tsan
+
+bench: build  ## both sides of each comparison in one interleaved run
+	$(BIN)/python -m pip install -qq --editable '.[bench]'
+	$(BIN)/python -m forkkv.perf.bench
+
+golden: build  ## rewrite the recorded reports that the tests compare with
+	$(BIN)/python tests/golden.py
+
+format: build
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build *.egg-info forkkv/_core*.so
+	$(MAKE) --no-print-directory -C shm/tests clean
+	$(MAKE) --no-print-directory -C forkkv/wire/tests clean
+
+help:
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+.PHONY: all build demo test pytest lint types san tsan bench golden format clean help

@@ -1,0 +1,324 @@
+/* internal.h -- what the files of shm/ share with each other and with nobody else.
+ *
+ * Who may call whom: table, scan, sweep -> reclaim, commit -> segment, index -> lock, participant
+ * -> layout. A name that ends in _locked wants the partition's lock held by the caller. */
+#ifndef FKV_INTERNAL_H
+#define FKV_INTERNAL_H
+
+#include <pthread.h>
+#include <string.h>
+
+#include "layout.h"
+
+#define FKV_READ_TRIES 8
+#define FKV_HELD_MAX 1024 /* segments one commit of several keys may fill */
+
+struct fkv_table {
+    uint8_t *base;
+    fkv_header *header;
+    fkv_entry *entries;
+    fkv_partition *partitions;
+    fkv_head *heads;
+    fkv_activity *own; /* this participant's page; `nowhere` until registered */
+
+    fkv_geometry geometry; /* as checked when the table was opened */
+    uint64_t hash_key[2];
+    uint64_t segment_bytes;
+    unsigned segment_shift; /* log2 of segment_bytes */
+    uint64_t lock_word; /* what this participant writes into fkv_lock.owner */
+    uint32_t entry;     /* index of this participant's entry */
+    uint32_t open_segment; /* this process's append segment, or FKV_NO_SEGMENT */
+    uint32_t left_segment; /* the one it closed for others to use, or FKV_NO_SEGMENT */
+    int fd;             /* a description of its own: it carries the OFD lock */
+    unsigned lock_timeout_ms, role, role_index;
+    _Atomic uint32_t forks;    /* fkv_fork_count when it registered; behind: register anew */
+    pthread_mutex_t writers;   /* threads of one process write one at a time */
+    uint32_t held[FKV_HELD_MAX + 1]; /* segments to keep until what is in them is published */
+    uint32_t held_count;
+    bool spin;                 /* more than one CPU */
+    struct fkv_table *next;    /* all handles of the process, for the fork handler */
+    fkv_activity nowhere;
+};
+
+#define FKV_NO_SEGMENT UINT32_MAX
+
+/* ---- bytes that another process may be changing (racy.c) ---------------------------------- */
+
+void fkv_racy_copy(void *to, const void *from, size_t size);
+bool fkv_racy_equal(const void *shared, const void *own, size_t size);
+
+/* ---- hash.c ------------------------------------------------------------------------------- */
+
+uint64_t fkv_siphash13(const uint64_t key[2], const void *data, size_t size);
+
+/* ---- object.c, participant.c --------------------------------------------------------------- */
+
+extern _Atomic uint32_t fkv_fork_count; /* forks this process is away from its first ancestor */
+
+fkv_status fkv_fail(fkv_fault *fault, fkv_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static inline uint64_t fkv_lock_word(unsigned entry, uint32_t generation) {
+    return (uint64_t)(entry + 1) << 32 | generation;
+}
+void fkv_watch_forks(fkv_table *table);
+void fkv_unwatch_forks(fkv_table *table);
+bool fkv_open_own(fkv_table *table, int fd);
+fkv_status fkv_register(fkv_table *table, fkv_fault *fault);
+void fkv_unregister(fkv_table *table);
+bool fkv_owner_alive(fkv_table *table, uint64_t lock_word);
+bool fkv_entry_alive(fkv_table *table, unsigned entry);
+fkv_status fkv_ready_slow(fkv_table *table);
+
+/* First line of every operation: registers after a fork, refuses a retired table. */
+static inline fkv_status fkv_ready(fkv_table *table) {
+    if (__builtin_expect(atomic_load_explicit(&table->forks, memory_order_acquire) !=
+                             atomic_load_explicit(&fkv_fork_count, memory_order_relaxed) ||
+                         atomic_load_explicit(&table->header->retired, memory_order_relaxed), 0))
+        return fkv_ready_slow(table);
+    return FKV_OK;
+}
+
+/* Writers of one process take turns; `begin` is fkv_ready plus the turn. */
+fkv_status fkv_write_begin(fkv_table *table);
+void fkv_write_end(fkv_table *table);
+
+/* ---- lock.c ------------------------------------------------------------------------------- */
+
+/* Who calls after a takeover, to mend what the lock guards. Runs with the lock held. */
+typedef void (*fkv_mend)(fkv_table *table, fkv_lock *lock, uint64_t dead);
+
+fkv_status fkv_lock_init(fkv_lock *lock);
+fkv_status fkv_lock_take(fkv_table *table, fkv_lock *lock, fkv_mend mend);
+void fkv_lock_release(fkv_table *table, fkv_lock *lock);
+bool fkv_lock_take_over(fkv_table *table, fkv_lock *lock, uint64_t dead, fkv_mend mend);
+bool fkv_lock_is_mine(fkv_table *table, fkv_lock *lock);
+
+fkv_status fkv_partition_lock(fkv_table *table, fkv_partition *partition);
+void fkv_partition_unlock(fkv_table *table, fkv_partition *partition);
+fkv_status fkv_list_lock(fkv_table *table);
+void fkv_list_unlock(fkv_table *table);
+
+/* ---- index.c ------------------------------------------------------------------------------ */
+
+static inline fkv_partition *fkv_partition_of(const fkv_table *table, uint64_t hash) {
+    /* Shares that differ by up to two, spread evenly on a log scale, so that at any size about the
+     * same number of partitions is close to doubling: they never double together, and the mean
+     * load of the index does not swing with the number of keys. The density 2^x has the inverse
+     * log2(1 + x), here by its quadratic x (1.3431 - 0.3431 x). */
+    uint64_t x = FKV_HASH_SHARE(hash); /* 22 bits */
+    uint64_t y = x * (UINT64_C(5633360) - (x * 1439056 >> 22)) >> 22;
+    return &table->partitions[y * table->geometry.partition_count >> 22];
+}
+
+static inline uint64_t fkv_slot_match(const fkv_key *key) {
+    return (key->hash & 0xffff) << 40 | (uint64_t)key->database << 56;
+}
+
+static inline uint64_t fkv_slot_offset(uint64_t slot) {
+    return (slot & FKV_SLOT_OFFSET_MASK) << 3;
+}
+
+static inline fkv_page *fkv_index_page(const fkv_table *table, const fkv_partition *partition,
+                                       uint32_t page) {
+    uint64_t range = (uint64_t)(partition - table->partitions) * table->geometry.index_range_bytes;
+    return (fkv_page *)(table->base + table->geometry.index_off + range) + page;
+}
+
+/* log2 of the pages in use; never more than the range holds, whatever the shape says. */
+static inline unsigned fkv_page_bits(const fkv_table *table, uint64_t shape) {
+    unsigned bits = FKV_SHAPE_BITS(shape), most = table->geometry.page_bits_max;
+    return bits < most ? bits : most;
+}
+
+static inline uint32_t fkv_page_count(const fkv_table *table, uint64_t shape) {
+    return UINT32_C(1) << fkv_page_bits(table, shape);
+}
+
+static inline fkv_page *fkv_home_page(const fkv_table *table, const fkv_partition *partition,
+                                      uint64_t shape, uint64_t hash) {
+    return fkv_index_page(table, partition,
+                          FKV_HASH_PAGE(hash) & (fkv_page_count(table, shape) - 1));
+}
+
+/* An item as found: `slot_at` holds `slot`, which names `item` in segment `segment`. */
+typedef struct fkv_found {
+    fkv_partition *partition;
+    _Atomic uint64_t *slot_at;
+    const fkv_item *item;
+    const char *value;
+    uint64_t slot, shape, generation;
+    int64_t expires_at_ms;
+    uint32_t segment, value_size;
+} fkv_found;
+
+/* What the lock-free search says. */
+enum fkv_search { FKV_SEARCH_HIT, FKV_SEARCH_MISS, FKV_SEARCH_RETRY };
+
+enum fkv_search fkv_search_racy(const fkv_table *table, const fkv_key *key, fkv_found *found);
+enum fkv_search fkv_search_slot(const fkv_table *table, const fkv_key *key, uint64_t offset);
+bool fkv_still_valid(const fkv_table *table, const fkv_found *found);
+bool fkv_search_locked(const fkv_table *table, const fkv_key *key, fkv_found *found);
+_Atomic uint64_t *fkv_place_locked(fkv_table *table, const fkv_key *key, fkv_partition *partition,
+                                   fkv_status *ret_status);
+void fkv_slot_store_locked(fkv_table *table, fkv_partition *partition, _Atomic uint64_t *slot_at,
+                           uint64_t slot, uint64_t hash);
+void fkv_unpass_locked(_Atomic uint64_t *slot_at, uint64_t hash);
+fkv_status fkv_grow_locked(fkv_table *table, fkv_partition *partition);
+bool fkv_wants_growth_locked(const fkv_table *table, const fkv_partition *partition);
+void fkv_recount_locked(fkv_table *table, fkv_partition *partition);
+uint64_t fkv_item_hash(const fkv_table *table, const fkv_item *item);
+
+static inline const char *fkv_item_key(const fkv_item *item) {
+    return (const char *)(item + 1) + (item->flags & FKV_ITEM_EXPIRES ? 8 : 0);
+}
+static inline const char *fkv_item_value(const fkv_item *item) {
+    return fkv_item_key(item) + item->key_size;
+}
+static inline uint64_t fkv_item_bytes(uint64_t key_size, uint64_t value_size, bool expires) {
+    return (sizeof(fkv_item) + (expires ? 8 : 0) + key_size + value_size + 7) & ~UINT64_C(7);
+}
+static inline uint64_t fkv_item_size(const fkv_item *item) {
+    return fkv_item_bytes(item->key_size, item->value_size, item->flags & FKV_ITEM_EXPIRES);
+}
+int64_t fkv_now_ms(void);
+static inline bool fkv_expired(int64_t expires_at_ms) {
+    return expires_at_ms != 0 && expires_at_ms <= fkv_now_ms();
+}
+
+/* ---- segment.c ---------------------------------------------------------------------------- */
+
+static inline uint32_t fkv_segment_of(const fkv_table *table, uint64_t offset) {
+    return (uint32_t)((offset - table->geometry.segments_off) >> table->segment_shift);
+}
+static inline uint64_t fkv_segment_offset(const fkv_table *table, uint32_t segment) {
+    return table->geometry.segments_off + ((uint64_t)segment << table->segment_shift);
+}
+static inline uint64_t fkv_state_of(const fkv_table *table, uint32_t segment) {
+    return atomic_load_explicit(&table->heads[segment].state, memory_order_acquire);
+}
+
+/* How long an item at `offset` can be at most: to the end of its segment, or of its run. 0: nothing
+ * is there, perhaps not even memory, so a late reader must not touch it. */
+static inline uint64_t fkv_item_extent(const fkv_table *table, uint64_t offset) {
+    uint64_t within = (offset - table->geometry.segments_off) & (table->segment_bytes - 1);
+    uint32_t segment = fkv_segment_of(table, offset);
+    uint32_t left = table->geometry.segment_count - segment;
+    uint64_t state = fkv_state_of(table, segment);
+    uint32_t length = FKV_STATE_LENGTH(state);
+    if (FKV_STATE_KIND(state) < FKV_SEGMENT_OPEN)
+        return 0;
+    if (within == 0 && length > 0 && FKV_STATE_KIND(state) != FKV_SEGMENT_TAIL)
+        return (length < left ? length : left) * table->segment_bytes;
+    return table->segment_bytes - within;
+}
+
+/* The item that a slot names, under the partition's lock. NULL: the slot is 0, or damaged. */
+static inline const fkv_item *fkv_slot_item(const fkv_table *table, uint64_t slot) {
+    uint64_t offset = fkv_slot_offset(slot);
+    if (offset < table->geometry.segments_off || offset >= table->geometry.activity_off)
+        return NULL;
+    const fkv_item *item = (const fkv_item *)(table->base + offset);
+    uint64_t extent = fkv_item_extent(table, offset);
+    return extent != 0 && fkv_item_size(item) <= extent ? item : NULL;
+}
+
+enum fkv_room {
+    FKV_ROOM_GROW,    /* live bytes will grow: refused near the limit */
+    FKV_ROOM_REPLACE, /* they will not: may reclaim as long as there is garbage */
+    FKV_ROOM_RESERVE  /* reclaim itself: may take the last segments, reclaims nothing */
+};
+
+void fkv_live_bytes_add(fkv_table *table, uint64_t offset, uint64_t bytes, int sign);
+uint64_t fkv_segments_available(const fkv_table *table);
+fkv_status fkv_take_segments(fkv_table *table, uint32_t length, enum fkv_room kind, uint32_t *ret);
+/* Below: list lock held. */
+fkv_status fkv_reserve_listed(fkv_table *table, uint64_t offset, uint64_t bytes);
+void fkv_free_segment_listed(fkv_table *table, uint32_t segment);
+fkv_status fkv_take_stretch_listed(fkv_table *table, uint32_t first, uint32_t length);
+void fkv_adopt_segments_listed(fkv_table *table, unsigned dead_entry);
+void fkv_recount_list_listed(fkv_table *table);
+void fkv_punch_unreserved_listed(fkv_table *table);
+
+/* ---- room.c ------------------------------------------------------------------------------- */
+
+/* A closed segment with so much room at its end is reopened rather than left. */
+#define FKV_WORTH_REOPENING(table) ((table)->segment_bytes / 4)
+
+/* A private place for an item of `bytes` (a multiple of 8) in this process's open segment, or in a
+ * run of whole segments. It stays private until a slot names it. NULL with *ret_status. */
+fkv_item *fkv_append_room(fkv_table *table, uint64_t bytes, enum fkv_room kind,
+                          fkv_status *ret_status);
+
+/* Moves the append offset over the item just written: from now on it is garbage, or published. */
+void fkv_append_done(fkv_table *table, const fkv_item *item, int64_t expires_at_ms);
+/* Takes an item back, if it is still the last of its segment. */
+void fkv_append_undo(fkv_table *table, const fkv_item *item);
+/* Ends an operation: segments filled on the way may be reclaimed from here on. */
+void fkv_append_settle(fkv_table *table);
+void fkv_close_open_segment(fkv_table *table);
+/* After an operation ended with `status`, and with no lock held: if that was for want of a slot,
+ * frees a segment, so that the index may grow. True: try again; `tries` starts at 0. */
+bool fkv_make_index_room(fkv_table *table, fkv_status status, int *tries);
+
+/* ---- reclaim.c ---------------------------------------------------------------------------- */
+
+/* What the heads say when read one after the other: a hint. */
+typedef struct fkv_survey {
+    uint64_t live_bytes, written_bytes;
+    uint64_t bound_bytes; /* what reclaim could not give to this process */
+    uint32_t free, open, closed, runs;
+} fkv_survey;
+
+void fkv_survey_segments(const fkv_table *table, fkv_survey *ret);
+/* Whether `bytes` more may live: there must stay garbage or room for every overwrite. */
+bool fkv_may_grow(const fkv_table *table, uint64_t bytes);
+
+/* Frees one segment by moving its live items. FKV_MISS: nothing is worth moving; FKV_FULL: there is
+ * no room to move to. */
+fkv_status fkv_reclaim_one(fkv_table *table);
+fkv_status fkv_reclaim_dead_run(fkv_table *table);
+/* Empties `length` neighbouring segments and makes them a run of ours, *ret. */
+fkv_status fkv_reclaim_stretch(fkv_table *table, uint32_t length, uint32_t *ret);
+void fkv_recount_live(fkv_table *table);
+
+/* ---- read.c, write.c, revise.c -------------------------------------------------------------- */
+
+/* A FKV_SET on its way: what to store under which conditions, and whether the key was there. */
+typedef struct fkv_set_request {
+    const fkv_key *key;
+    const fkv_item *item; /* NULL: the expiry given has passed, so remove */
+    unsigned flags;
+    fkv_sink *old;
+    bool existed;
+} fkv_set_request;
+
+fkv_status fkv_check_key(const fkv_key *key);
+void fkv_copy_value(const fkv_table *table, const fkv_found *found, void *to, size_t size);
+bool fkv_take_value(const fkv_table *table, const fkv_found *found, void *sink);
+uint64_t fkv_value_max(const fkv_table *table);
+uint64_t fkv_item_slot(const fkv_table *table, const fkv_item *item, const fkv_key *key);
+
+/* Writes head, expiry and key of an item to come, in a private place. The value is the caller's to
+ * write; then fkv_append_done. */
+fkv_item *fkv_compose_any(fkv_table *table, const fkv_key *key, uint64_t value_size,
+                          int64_t expires_at_ms, fkv_status *ret_status);
+fkv_status fkv_publish_locked(fkv_table *table, const fkv_key *key, const fkv_found *found,
+                              bool there, const fkv_item *item);
+void fkv_remove_locked(fkv_table *table, const fkv_key *key, const fkv_found *found);
+fkv_status fkv_set_keeping_ttl(fkv_table *table, fkv_set_request *request, const void *value,
+                               size_t value_size);
+
+/* ---- commit.c, repair.c --------------------------------------------------------------------- */
+
+void fkv_finish_commit_locked(fkv_table *table, fkv_partition *partition);
+fkv_status fkv_lock_many(fkv_table *table, fkv_partition **partitions, size_t *count);
+void fkv_unlock_many(fkv_table *table, fkv_partition **partitions, size_t count);
+fkv_status fkv_lock_all(fkv_table *table);
+void fkv_unlock_all(fkv_table *table);
+
+void fkv_mend_partition(fkv_table *table, fkv_lock *lock, uint64_t dead);
+void fkv_mend_list(fkv_table *table, fkv_lock *lock, uint64_t dead);
+unsigned fkv_repair_dead(fkv_table *table);
+void fkv_add_departed_listed(fkv_table *table, unsigned entry);
+
+#endif

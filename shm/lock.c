@@ -1,0 +1,132 @@
+/* lock.c -- a semaphore that knows its owner, and can be taken over from a dead one.
+ *
+ * The owner word is the lock; the semaphore beside it is only where waiters sleep. A waiter sets
+ * FKV_LOCK_WAITERS before it sleeps and takes the word with the bit set, so a release never forgets
+ * a sleeper; a stale bit or post costs one wake-up. No sleep is without a timeout: whoever was
+ * killed between giving up the word and the post, the next timeout mends.
+ *
+ * Source: the owner word with a semaphore to park on is nginx's shared-memory mutex; the waiters
+ * bit is U. Drepper, "Futexes Are Tricky". The takeover is ours. */
+#include <errno.h>
+#include <time.h>
+
+#include "internal.h"
+
+#define SPINS 100
+#define NAP_MIN_NS 1000000   /* first sleep before asking whether the owner lives */
+#define NAP_MAX_NS 20000000
+
+static uint64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+fkv_status fkv_lock_init(fkv_lock *lock) {
+    atomic_store_explicit(&lock->owner, 0, memory_order_relaxed);
+    return sem_init(&lock->sleepers, 1, 0) == 0 ? FKV_OK : FKV_SYSTEM;
+}
+
+static inline bool change(fkv_lock *lock, uint64_t from, uint64_t to) {
+    return atomic_compare_exchange_strong_explicit(&lock->owner, &from, to, memory_order_acquire,
+                                                   memory_order_relaxed);
+}
+
+/* Sleeps until a post or for `nap_ns`. True: somebody posted. */
+static bool sleep_on(fkv_table *table, fkv_lock *lock, uint64_t nap_ns) {
+    if (sem_trywait(&lock->sleepers) == 0)
+        return true;
+    uint64_t until = now_ns() + nap_ns;
+    struct timespec at = {(time_t)(until / 1000000000), (long)(until % 1000000000)};
+    fkv_count_up(table->own, FKV_COUNT_futex, 1);
+    return sem_clockwait(&lock->sleepers, CLOCK_MONOTONIC, &at) == 0;
+}
+
+/* Takes the lock from the dead owner `dead` and mends what it guards, holding it. False: somebody
+ * else was faster. Killed in here: the word names us, and the next waiter does the same again. */
+bool fkv_lock_take_over(fkv_table *table, fkv_lock *lock, uint64_t dead, fkv_mend mend) {
+    if (!change(lock, dead, table->lock_word | FKV_LOCK_WAITERS))
+        return false;
+    fkv_count_up(table->own, FKV_COUNT_takeovers, 1);
+    mend(table, lock, dead & ~FKV_LOCK_WAITERS);
+    return true;
+}
+
+/* One attempt of a waiter: free, then marked as waited for. True: taken. */
+static bool try_or_announce(fkv_table *table, fkv_lock *lock) {
+    uint64_t owner = atomic_load_explicit(&lock->owner, memory_order_relaxed);
+    if (owner == 0)
+        return change(lock, 0, table->lock_word | FKV_LOCK_WAITERS);
+    if (!(owner & FKV_LOCK_WAITERS))
+        change(lock, owner, owner | FKV_LOCK_WAITERS);
+    return false;
+}
+
+static fkv_status wait_for(fkv_table *table, fkv_lock *lock, fkv_mend mend, uint64_t started_ns) {
+    uint64_t nap_ns = NAP_MIN_NS, timeout_ns = table->lock_timeout_ms * UINT64_C(1000000);
+    for (;;) {
+        if (try_or_announce(table, lock))
+            return FKV_OK;
+        uint64_t owner = atomic_load_explicit(&lock->owner, memory_order_relaxed);
+        if (!(owner & FKV_LOCK_WAITERS) || sleep_on(table, lock, nap_ns))
+            continue;
+        owner = atomic_load_explicit(&lock->owner, memory_order_relaxed);
+        if (owner != 0 && !fkv_owner_alive(table, owner) &&
+            fkv_lock_take_over(table, lock, owner, mend))
+            return FKV_OK;
+        if (now_ns() - started_ns > timeout_ns) {
+            fkv_count_up(table->own, FKV_COUNT_lock_timeouts, 1);
+            return FKV_BUSY;
+        }
+        nap_ns = nap_ns * 2 < NAP_MAX_NS ? nap_ns * 2 : NAP_MAX_NS;
+    }
+}
+
+/* Takes the lock; `mend` runs first if its owner died holding it. FKV_BUSY: a living process held
+ * it for the whole lock timeout. */
+fkv_status fkv_lock_take(fkv_table *table, fkv_lock *lock, fkv_mend mend) {
+    if (__builtin_expect(change(lock, 0, table->lock_word), 1))
+        return FKV_OK;
+    for (unsigned i = 0; table->spin && i < SPINS; i++) {
+#if defined(__x86_64__)
+        __builtin_ia32_pause();
+#endif
+        if (atomic_load_explicit(&lock->owner, memory_order_relaxed) == 0 &&
+            change(lock, 0, table->lock_word))
+            return FKV_OK;
+    }
+    uint64_t started_ns = now_ns();
+    fkv_count_up(table->own, FKV_COUNT_lock_waits, 1);
+    fkv_status status = wait_for(table, lock, mend, started_ns);
+    fkv_count_up(table->own, FKV_COUNT_lock_wait_ns, now_ns() - started_ns);
+    return status;
+}
+
+void fkv_lock_release(fkv_table *table, fkv_lock *lock) {
+    uint64_t was = atomic_exchange_explicit(&lock->owner, 0, memory_order_release);
+    if (__builtin_expect(was & FKV_LOCK_WAITERS, 0)) {
+        fkv_count_up(table->own, FKV_COUNT_futex, 1);
+        sem_post(&lock->sleepers);
+    }
+}
+
+bool fkv_lock_is_mine(fkv_table *table, fkv_lock *lock) {
+    uint64_t owner = atomic_load_explicit(&lock->owner, memory_order_relaxed);
+    return (owner & ~FKV_LOCK_WAITERS) == table->lock_word;
+}
+
+fkv_status fkv_partition_lock(fkv_table *table, fkv_partition *partition) {
+    return fkv_lock_take(table, &partition->lock, fkv_mend_partition);
+}
+
+void fkv_partition_unlock(fkv_table *table, fkv_partition *partition) {
+    fkv_lock_release(table, &partition->lock);
+}
+
+fkv_status fkv_list_lock(fkv_table *table) {
+    return fkv_lock_take(table, &table->header->list_lock, fkv_mend_list);
+}
+
+void fkv_list_unlock(fkv_table *table) {
+    fkv_lock_release(table, &table->header->list_lock);
+}

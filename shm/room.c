@@ -1,0 +1,242 @@
+/* room.c -- a private place for an item to come: in this process's open segment, or in a run.
+ *
+ * Every process appends to an open segment of its own, so writing an item takes no lock. A segment
+ * that may still hold unpublished items of its owner stays the owner's until the operation ends. */
+#include <time.h>
+
+#include "internal.h"
+
+#define ROOM_TRIES 128 /* a bound on the work of one writer, never met unless all items are huge */
+#define INDEX_TRIES 16
+#define TRIES_ALONE 3  /* with nothing to reclaim: somebody may have been at it when we looked */
+#define NAP_NS 100000  /* while others are at it; doubles with every eighth try, five times */
+
+static void set_state(fkv_table *table, uint32_t segment, uint64_t state) {
+    atomic_store_explicit(&table->heads[segment].state, state, memory_order_release);
+}
+
+/* ---- the open segment ------------------------------------------------------------------------ */
+
+static void hold(fkv_table *table, uint32_t segment) {
+    table->held[table->held_count++] = segment;
+}
+
+/* The one before stays ours until the operation ends: it may hold items not yet published. */
+static void append_to(fkv_table *table, uint32_t segment) {
+    if (table->open_segment != FKV_NO_SEGMENT)
+        hold(table, table->open_segment);
+    table->open_segment = segment;
+}
+
+void fkv_close_open_segment(fkv_table *table) {
+    if (table->open_segment != FKV_NO_SEGMENT)
+        set_state(table, table->open_segment, FKV_STATE(FKV_SEGMENT_CLOSED, 0, 0));
+    table->open_segment = FKV_NO_SEGMENT;
+}
+
+/* Where memory is scarce nobody keeps a segment open between operations: its end may be all the
+ * room there is for others. */
+void fkv_append_settle(fkv_table *table) {
+    while (table->held_count > 0) {
+        uint32_t segment = table->held[--table->held_count];
+        uint64_t state = fkv_state_of(table, segment);
+        bool run = FKV_STATE_KIND(state) == FKV_SEGMENT_RUN;
+        set_state(table, segment, FKV_STATE(run ? FKV_SEGMENT_RUN : FKV_SEGMENT_CLOSED, 0,
+                                            FKV_STATE_LENGTH(state)));
+    }
+    if (table->open_segment != FKV_NO_SEGMENT &&
+        fkv_segments_available(table) <= table->geometry.reserve_segments) {
+        table->left_segment = table->open_segment;
+        fkv_close_open_segment(table);
+    }
+}
+
+/* Opens `segment` for us if it is nobody's. */
+static bool open_closed(fkv_table *table, uint32_t segment) {
+    uint64_t closed = FKV_STATE(FKV_SEGMENT_CLOSED, 0, 0);
+    uint64_t ours = FKV_STATE(FKV_SEGMENT_OPEN, table->entry + 1, 0);
+    return atomic_compare_exchange_strong(&table->heads[segment].state, &closed, ours);
+}
+
+/* Reopens a closed segment whose owner left it with room: what dead or detached processes did not
+ * fill is not lost. Reclaim takes any that fits, for the dead may have left it no other. */
+static bool reopen(fkv_table *table, uint64_t bytes, enum fkv_room kind) {
+    uint64_t least = kind == FKV_ROOM_RESERVE ? 0 : FKV_WORTH_REOPENING(table);
+    uint64_t wanted = bytes > least ? bytes : least;
+    for (uint32_t i = 0; i < table->geometry.segment_count; i++)
+        if (FKV_STATE_KIND(fkv_state_of(table, i)) == FKV_SEGMENT_CLOSED &&
+            atomic_load(&table->heads[i].append) + wanted <= table->segment_bytes &&
+            open_closed(table, i)) {
+            append_to(table, i);
+            return true;
+        }
+    return false;
+}
+
+static fkv_item *open_room(fkv_table *table, uint64_t bytes) {
+    uint32_t left = table->left_segment;
+    table->left_segment = FKV_NO_SEGMENT;
+    if (left != FKV_NO_SEGMENT && open_closed(table, left))
+        table->open_segment = left;
+    if (table->open_segment == FKV_NO_SEGMENT)
+        return NULL;
+    uint64_t append = atomic_load_explicit(&table->heads[table->open_segment].append,
+                                           memory_order_relaxed);
+    if (append + bytes > table->segment_bytes)
+        return NULL;
+    return (fkv_item *)(table->base + fkv_segment_offset(table, table->open_segment) + append);
+}
+
+/* A segment to append to: where memory is scarce, one that was left half empty. */
+static fkv_status next_segment(fkv_table *table, uint64_t bytes, enum fkv_room kind) {
+    uint32_t segment, reserve = table->geometry.reserve_segments;
+    if (kind == FKV_ROOM_GROW && !fkv_may_grow(table, bytes))
+        return FKV_FULL;
+    if (kind != FKV_ROOM_RESERVE && atomic_load(&table->header->free_segments) <= reserve &&
+        reopen(table, bytes, kind))
+        return FKV_OK;
+    fkv_status status = fkv_take_segments(table, 1, kind, &segment);
+    if (status == FKV_OK)
+        append_to(table, segment);
+    else if (kind == FKV_ROOM_RESERVE && reopen(table, bytes, kind))
+        status = FKV_OK;
+    return status;
+}
+
+/* ---- making room ---------------------------------------------------------------------------- */
+
+/* What somebody wants room for. */
+typedef struct wanted {
+    uint64_t bytes; /* of memory: whole segments if it is a run */
+    uint32_t length, tries;
+    enum fkv_room kind;
+    uint32_t run; /* that reclaim has taken for it, or FKV_NO_SEGMENT */
+} wanted;
+
+/* Whether other processes have just freed what we lack, or are at it: emptying a segment, or using
+ * what reclaim would copy to. */
+static bool others_make_room(const fkv_table *table, const wanted *want, fkv_status reclaimed) {
+    if (fkv_segments_available(table) >= want->length + table->geometry.reserve_segments)
+        return true;
+    for (uint32_t i = 0; i < table->geometry.segment_count; i++) {
+        uint64_t state = fkv_state_of(table, i);
+        if (FKV_STATE_OWNER(state) != 0 && FKV_STATE_OWNER(state) != table->entry + 1 &&
+            (FKV_STATE_KIND(state) == FKV_SEGMENT_VICTIM || reclaimed != FKV_MISS))
+            return true;
+    }
+    return false;
+}
+
+/* Nothing to reclaim for us: what the dead held, or what others are at. */
+static bool await_room(fkv_table *table, const wanted *want, fkv_status reclaimed) {
+    unsigned doublings = want->tries / 8 < 5 ? want->tries / 8 : 5;
+    struct timespec nap = {0, NAP_NS << doublings};
+    if (fkv_repair_dead(table) > 0)
+        return true;
+    if (!others_make_room(table, want, reclaimed) && want->tries >= TRIES_ALONE)
+        return false;
+    nanosleep(&nap, NULL);
+    return true;
+}
+
+/* For a run a stretch is emptied, unless too much lives everywhere: then garbage comes first. */
+static fkv_status reclaim(fkv_table *table, wanted *want) {
+    fkv_status status = want->length > 1 ? fkv_reclaim_dead_run(table) : FKV_MISS;
+    if (want->length > 1 && status == FKV_MISS) {
+        uint32_t run;
+        if ((status = fkv_reclaim_stretch(table, want->length, &run)) == FKV_OK)
+            want->run = run;
+    }
+    return status == FKV_MISS || status == FKV_FULL ? fkv_reclaim_one(table) : status;
+}
+
+/* Room by reclaiming. FKV_OK: worth another try; else what is in the way. */
+static fkv_status make_room(fkv_table *table, wanted *want) {
+    if (want->kind == FKV_ROOM_RESERVE)
+        return FKV_FULL;
+    if (atomic_exchange(&table->header->live_stale, 0))
+        fkv_recount_live(table);
+    if (want->kind == FKV_ROOM_GROW && !fkv_may_grow(table, want->bytes))
+        return fkv_repair_dead(table) > 0 ? FKV_OK : FKV_FULL;
+    fkv_status status = reclaim(table, want);
+    if (status == FKV_MISS || status == FKV_FULL || status == FKV_NO_SPACE)
+        return await_room(table, want, status) ? FKV_OK : FKV_FULL;
+    return status;
+}
+
+/* After a refusal: true if another try is worth it, else *ret_status says why not. */
+static bool try_again(fkv_table *table, wanted *want, fkv_status *ret_status) {
+    if (*ret_status != FKV_FULL && *ret_status != FKV_NO_SPACE)
+        return false;
+    fkv_status status = make_room(table, want);
+    if (status != FKV_OK && status != FKV_FULL)
+        *ret_status = status;
+    return status == FKV_OK;
+}
+
+static fkv_item *run_room(fkv_table *table, uint64_t bytes, enum fkv_room kind,
+                          fkv_status *ret_status) {
+    uint32_t length = (uint32_t)((bytes + table->segment_bytes - 1) >> table->segment_shift);
+    wanted want = {(uint64_t)length << table->segment_shift, length, 0, kind, FKV_NO_SEGMENT};
+    for (; want.tries < ROOM_TRIES + 2 * length; want.tries++) {
+        *ret_status = FKV_TOO_BIG; /* together with what this operation filled already */
+        if (table->held_count >= FKV_HELD_MAX)
+            return NULL;
+        bool refused = kind == FKV_ROOM_GROW && !fkv_may_grow(table, want.bytes);
+        *ret_status = refused ? FKV_FULL : fkv_take_segments(table, length, kind, &want.run);
+        if (*ret_status != FKV_OK) {
+            want.run = FKV_NO_SEGMENT;
+            if (!try_again(table, &want, ret_status))
+                return NULL;
+        }
+        if (want.run != FKV_NO_SEGMENT) {
+            hold(table, want.run);
+            return (fkv_item *)(table->base + fkv_segment_offset(table, want.run));
+        }
+    }
+    return NULL;
+}
+
+fkv_item *fkv_append_room(fkv_table *table, uint64_t bytes, enum fkv_room kind,
+                          fkv_status *ret_status) {
+    if (bytes > table->segment_bytes)
+        return run_room(table, bytes, kind, ret_status);
+    wanted want = {bytes, 1, 0, kind, FKV_NO_SEGMENT};
+    fkv_item *item = open_room(table, bytes);
+    for (; item == NULL && want.tries < ROOM_TRIES; want.tries++) {
+        *ret_status = FKV_TOO_BIG;
+        if (table->held_count >= FKV_HELD_MAX)
+            return NULL;
+        *ret_status = next_segment(table, bytes, kind);
+        if (*ret_status != FKV_OK && !try_again(table, &want, ret_status))
+            return NULL;
+        item = open_room(table, bytes);
+    }
+    return item;
+}
+
+/* ---- appending ------------------------------------------------------------------------------ */
+
+void fkv_append_done(fkv_table *table, const fkv_item *item, int64_t expires_at_ms) {
+    uint64_t offset = (uint64_t)((const uint8_t *)item - table->base);
+    fkv_head *head = &table->heads[fkv_segment_of(table, offset)];
+    int64_t expires = expires_at_ms == 0 ? INT64_MAX : expires_at_ms;
+    if (expires > atomic_load_explicit(&head->expires_max_ms, memory_order_relaxed))
+        atomic_store_explicit(&head->expires_max_ms, expires, memory_order_relaxed);
+    uint64_t append = atomic_load_explicit(&head->append, memory_order_relaxed);
+    atomic_store_explicit(&head->append, append + fkv_item_size(item), memory_order_release);
+}
+
+void fkv_append_undo(fkv_table *table, const fkv_item *item) {
+    uint64_t offset = (uint64_t)((const uint8_t *)item - table->base);
+    fkv_head *head = &table->heads[fkv_segment_of(table, offset)];
+    uint64_t append = atomic_load_explicit(&head->append, memory_order_relaxed);
+    uint64_t start = offset - fkv_segment_offset(table, fkv_segment_of(table, offset));
+    if (start + fkv_item_size(item) == append)
+        atomic_store_explicit(&head->append, start, memory_order_release);
+}
+
+bool fkv_make_index_room(fkv_table *table, fkv_status status, int *tries) {
+    return status == FKV_FULL && (*tries)++ < INDEX_TRIES && fkv_may_grow(table, FKV_KERNEL_PAGE) &&
+           fkv_reclaim_one(table) == FKV_OK;
+}

@@ -1,0 +1,278 @@
+/* segment.c -- memory: reserving it within the limit, and handing it out in segments.
+ *
+ * Segments change hands under the list lock; each change is one store to the segment's state. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+
+#include "internal.h"
+
+static uint64_t owned(const fkv_table *table, enum fkv_segment_state kind, uint32_t length) {
+    return FKV_STATE(kind, table->entry + 1, length);
+}
+
+static void set_state(fkv_table *table, uint32_t segment, uint64_t state) {
+    atomic_store_explicit(&table->heads[segment].state, state, memory_order_release);
+}
+
+static enum fkv_segment_state kind_of(const fkv_table *table, uint32_t segment) {
+    return FKV_STATE_KIND(fkv_state_of(table, segment));
+}
+
+/* ---- reserving ------------------------------------------------------------------------------ */
+
+static void punch(fkv_table *table, uint64_t offset, uint64_t bytes) {
+    fkv_count_up(table->own, FKV_COUNT_fallocate, 1);
+    fallocate(table->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)bytes);
+}
+
+/* Gives a free segment's memory back to the kernel, so that the index may have it. */
+static bool give_back_one_listed(fkv_table *table) {
+    fkv_header *h = table->header;
+    const fkv_geometry *g = &table->geometry;
+    if (atomic_load(&h->free_segments) <= g->reserve_segments / 2 + 1)
+        return false;
+    for (uint32_t i = g->segment_count; i-- > 0;)
+        if (kind_of(table, i) == FKV_SEGMENT_FREE) {
+            set_state(table, i, FKV_STATE(FKV_SEGMENT_ABSENT, 0, 0)); /* first: see mend_list */
+            punch(table, fkv_segment_offset(table, i), table->segment_bytes);
+            atomic_fetch_sub(&h->free_segments, 1);
+            atomic_fetch_sub(&h->reserved_bytes, table->segment_bytes);
+            return true;
+        }
+    return false;
+}
+
+/* Claims `bytes` of the limit, then reserves them: killed in between, too much is claimed until
+ * the list is repaired, never too little. FKV_FULL: the limit. FKV_NO_SPACE: /dev/shm. */
+fkv_status fkv_reserve_listed(fkv_table *table, uint64_t offset, uint64_t bytes) {
+    fkv_header *h = table->header;
+    const fkv_geometry *g = &table->geometry;
+    while (atomic_load(&h->reserved_bytes) + bytes > g->memory_bytes)
+        if (!give_back_one_listed(table))
+            return FKV_FULL;
+    atomic_fetch_add(&h->reserved_bytes, bytes);
+    int result;
+    do {
+        fkv_count_up(table->own, FKV_COUNT_fallocate, 1);
+        result = fallocate(table->fd, 0, (off_t)offset, (off_t)bytes);
+    } while (result != 0 && errno == EINTR);
+    if (result == 0)
+        return FKV_OK;
+    int error = errno;
+    punch(table, offset, bytes); /* it may have got half of it */
+    atomic_fetch_sub(&h->reserved_bytes, bytes);
+    return error == ENOSPC ? FKV_NO_SPACE : FKV_SYSTEM;
+}
+
+/* How many more segments could be taken: free ones, and what the limit leaves. */
+uint64_t fkv_segments_available(const fkv_table *table) {
+    const fkv_header *h = table->header;
+    const fkv_geometry *g = &table->geometry;
+    uint64_t reserved = atomic_load(&h->reserved_bytes);
+    uint64_t left = reserved < g->memory_bytes ? g->memory_bytes - reserved : 0;
+    return atomic_load(&h->free_segments) + (left >> table->segment_shift);
+}
+
+/* ---- taking --------------------------------------------------------------------------------- */
+
+/* Makes a FREE or ABSENT segment fit for use. Its state stays what it was. */
+static fkv_status prepare_listed(fkv_table *table, uint32_t segment) {
+    if (kind_of(table, segment) == FKV_SEGMENT_FREE) {
+        atomic_fetch_sub(&table->header->free_segments, 1);
+    } else {
+        fkv_status status = fkv_reserve_listed(table, fkv_segment_offset(table, segment),
+                                               table->segment_bytes);
+        if (status != FKV_OK)
+            return status;
+    }
+    atomic_thread_fence(memory_order_release); /* the raised generation before the first new byte */
+    fkv_head *head = &table->heads[segment];
+    atomic_store(&head->append, 0);
+    atomic_store(&head->live_bytes, 0);
+    atomic_store(&head->expires_max_ms, 0);
+    atomic_store(&head->born, atomic_fetch_add(&table->header->clock, 1));
+    fkv_count_up(table->own, FKV_COUNT_segments_taken, 1);
+    return FKV_OK;
+}
+
+static uint32_t find_listed(fkv_table *table, enum fkv_segment_state kind) {
+    fkv_header *h = table->header;
+    const fkv_geometry *g = &table->geometry;
+    uint32_t start = atomic_load(&h->rotor) % g->segment_count;
+    for (uint32_t i = 0; i < g->segment_count; i++) {
+        uint32_t segment = (start + i) % g->segment_count;
+        if (kind_of(table, segment) == kind) {
+            atomic_store(&h->rotor, segment + 1);
+            return segment;
+        }
+    }
+    return FKV_NO_SEGMENT;
+}
+
+static fkv_status take_one_listed(fkv_table *table, enum fkv_room kind, uint32_t *ret) {
+    fkv_header *h = table->header;
+    const fkv_geometry *g = &table->geometry;
+    uint32_t keep = kind == FKV_ROOM_RESERVE ? 0 : g->reserve_segments;
+    if (kind != FKV_ROOM_RESERVE && fkv_segments_available(table) <= keep)
+        return FKV_FULL;
+    uint32_t segment = atomic_load(&h->free_segments) > keep
+                           ? find_listed(table, FKV_SEGMENT_FREE) : FKV_NO_SEGMENT;
+    if (segment == FKV_NO_SEGMENT)
+        segment = find_listed(table, FKV_SEGMENT_ABSENT);
+    if (segment == FKV_NO_SEGMENT)
+        return FKV_FULL;
+    fkv_status status = prepare_listed(table, segment);
+    if (status != FKV_OK)
+        return status;
+    set_state(table, segment, owned(table, FKV_SEGMENT_OPEN, 0));
+    *ret = segment;
+    return FKV_OK;
+}
+
+/* First of `length` neighbours, from `from` to before `to`, that are all free or absent. */
+static uint32_t find_neighbours(const fkv_table *table, uint32_t length, uint32_t from,
+                                uint32_t to) {
+    uint32_t found = 0;
+    for (uint32_t i = from; i < to; i++) {
+        enum fkv_segment_state kind = kind_of(table, i);
+        found = kind == FKV_SEGMENT_FREE || kind == FKV_SEGMENT_ABSENT ? found + 1 : 0;
+        if (found == length)
+            return i + 1 - length;
+    }
+    return FKV_NO_SEGMENT;
+}
+
+/* Takes a run. The tails first: without a first segment that counts them they are orphans, which
+ * the repair of the list frees. */
+static fkv_status take_run_at_listed(fkv_table *table, uint32_t first, uint32_t length) {
+    for (uint32_t i = length; i-- > 0;) {
+        fkv_status status = prepare_listed(table, first + i);
+        if (status != FKV_OK) {
+            fkv_recount_list_listed(table); /* frees the orphans */
+            return status;
+        }
+        set_state(table, first + i, i > 0 ? FKV_STATE(FKV_SEGMENT_TAIL, 0, i)
+                                          : owned(table, FKV_SEGMENT_RUN, length));
+    }
+    return FKV_OK;
+}
+
+static fkv_status take_run_listed(fkv_table *table, uint32_t length, uint32_t *ret) {
+    if (fkv_segments_available(table) < length + table->geometry.reserve_segments)
+        return FKV_FULL;
+    *ret = find_neighbours(table, length, 0, table->geometry.segment_count);
+    return *ret == FKV_NO_SEGMENT ? FKV_FULL : take_run_at_listed(table, *ret, length);
+}
+
+/* The same of a stretch that reclaim has emptied for it; that may cost half of the reserve. */
+fkv_status fkv_take_stretch_listed(fkv_table *table, uint32_t first, uint32_t length) {
+    if (fkv_segments_available(table) < length + table->geometry.reserve_segments / 2 ||
+        find_neighbours(table, length, first, first + length) != first)
+        return FKV_FULL;
+    return take_run_at_listed(table, first, length);
+}
+
+/* Takes a segment to append to, or a run; it is ours. FKV_FULL: none beyond the reserve. */
+fkv_status fkv_take_segments(fkv_table *table, uint32_t length, enum fkv_room kind,
+                             uint32_t *ret) {
+    fkv_status status = fkv_list_lock(table);
+    if (status != FKV_OK)
+        return status;
+    status = length > 1 ? take_run_listed(table, length, ret) : take_one_listed(table, kind, ret);
+    fkv_list_unlock(table);
+    return status;
+}
+
+void fkv_live_bytes_add(fkv_table *table, uint64_t offset, uint64_t bytes, int sign) {
+    fkv_head *head = &table->heads[fkv_segment_of(table, offset)];
+    atomic_fetch_add_explicit(&head->live_bytes, sign * (int64_t)bytes, memory_order_relaxed);
+}
+
+/* ---- freeing and repair --------------------------------------------------------------------- */
+
+static void free_one_listed(fkv_table *table, uint32_t segment) {
+    atomic_fetch_add_explicit(&table->heads[segment].generation, 1, memory_order_release);
+    set_state(table, segment, FKV_STATE(FKV_SEGMENT_FREE, 0, 0));
+    atomic_fetch_add(&table->header->free_segments, 1);
+}
+
+/* Frees a segment or a whole run that no slot names any more. A run is shortened from its end,
+ * the first segment saying so before each: killed in between leaves one orphan. */
+void fkv_free_segment_listed(fkv_table *table, uint32_t segment) {
+    uint64_t state = fkv_state_of(table, segment);
+    for (uint32_t length = FKV_STATE_LENGTH(state); length > 1; length--) {
+        set_state(table, segment, owned(table, FKV_SEGMENT_VICTIM, length - 1));
+        free_one_listed(table, segment + length - 1);
+    }
+    free_one_listed(table, segment);
+    fkv_count_up(table->own, FKV_COUNT_segments_freed, 1);
+}
+
+/* What the dead left open is closed: its items stay, its free end is reopened by who needs it. */
+void fkv_adopt_segments_listed(fkv_table *table, unsigned dead_entry) {
+    for (uint32_t i = 0; i < table->geometry.segment_count; i++) {
+        uint64_t state = fkv_state_of(table, i);
+        if (FKV_STATE_OWNER(state) != dead_entry + 1)
+            continue;
+        uint32_t length = FKV_STATE_LENGTH(state);
+        enum fkv_segment_state kind = length > 0 ? FKV_SEGMENT_RUN : FKV_SEGMENT_CLOSED;
+        set_state(table, i, FKV_STATE(kind, 0, length));
+    }
+}
+
+static bool is_orphan(const fkv_table *table, uint32_t segment, uint64_t state) {
+    uint32_t distance = FKV_STATE_LENGTH(state);
+    if (FKV_STATE_KIND(state) != FKV_SEGMENT_TAIL)
+        return false;
+    uint64_t first = distance <= segment ? fkv_state_of(table, segment - distance) : 0;
+    enum fkv_segment_state kind = FKV_STATE_KIND(first);
+    return (kind != FKV_SEGMENT_RUN && kind != FKV_SEGMENT_VICTIM) ||
+           FKV_STATE_LENGTH(first) <= distance;
+}
+
+/* Returns to the kernel whatever is not accounted for: a death between fallocate and the word that
+ * says so leaves such memory, and so does a reader that was overtaken while it copied. */
+void fkv_punch_unreserved_listed(fkv_table *table) {
+    const fkv_geometry *g = &table->geometry;
+    for (uint32_t i = 0, first = 0; i <= g->segment_count; i++) {
+        if (i < g->segment_count && kind_of(table, i) == FKV_SEGMENT_ABSENT)
+            continue;
+        if (i > first) /* many at once: there may be thousands */
+            punch(table, fkv_segment_offset(table, first), (i - first) * table->segment_bytes);
+        first = i + 1;
+    }
+    for (uint32_t i = 0; i < g->partition_count; i++) {
+        uint64_t have = atomic_load(&table->partitions[i].index_bytes);
+        if (have < g->index_range_bytes)
+            punch(table, g->index_off + i * g->index_range_bytes + have,
+                  g->index_range_bytes - have);
+    }
+    for (uint32_t i = 0; i < FKV_ENTRIES; i++)
+        if (!atomic_load(&table->entries[i].page_reserved))
+            punch(table, g->activity_off + i * FKV_ACTIVITY_SIZE, FKV_ACTIVITY_SIZE);
+}
+
+/* Makes the words under the list lock what heads, partitions and entries say. */
+void fkv_recount_list_listed(fkv_table *table) {
+    fkv_header *h = table->header;
+    const fkv_geometry *g = &table->geometry;
+    uint64_t reserved = g->index_off;
+    uint32_t free = 0;
+    for (uint32_t i = 0; i < g->segment_count; i++) {
+        uint64_t state = fkv_state_of(table, i);
+        if (is_orphan(table, i, state)) {
+            atomic_fetch_add(&table->heads[i].generation, 1);
+            set_state(table, i, state = FKV_STATE(FKV_SEGMENT_FREE, 0, 0));
+        }
+        free += FKV_STATE_KIND(state) == FKV_SEGMENT_FREE;
+        reserved += FKV_STATE_KIND(state) == FKV_SEGMENT_ABSENT ? 0 : table->segment_bytes;
+    }
+    for (uint32_t i = 0; i < g->partition_count; i++)
+        reserved += atomic_load(&table->partitions[i].index_bytes);
+    for (uint32_t i = 0; i < FKV_ENTRIES; i++)
+        reserved += atomic_load(&table->entries[i].page_reserved) ? FKV_ACTIVITY_SIZE : 0;
+    fkv_punch_unreserved_listed(table);
+    atomic_store(&h->free_segments, free);
+    atomic_store(&h->reserved_bytes, reserved);
+}

@@ -1,0 +1,185 @@
+/* test_read.c -- reading one key and many, and readers that meet writers. */
+#include <stdlib.h>
+
+#include "test.h"
+
+TEST(size_and_expiry_of_a_missing_key_are_misses) {
+    fkv_table *table = new_table(4 * MIB);
+    uint64_t size = 1;
+    int64_t at_ms = 1;
+    fkv_key key = text_key(table, "k");
+    CHECK_STATUS(fkv_size(table, &key, &size), FKV_MISS);
+    CHECK_EQUAL(size, 0);
+    CHECK_STATUS(fkv_expiry(table, &key, &at_ms), FKV_MISS);
+    CHECK_EQUAL(at_ms, 0);
+    CHECK_OK(put(table, "k", "four"));
+    CHECK_OK(fkv_size(table, &key, &size));
+    CHECK_EQUAL(size, 4);
+    CHECK_OK(fkv_expiry(table, &key, &at_ms));
+    CHECK_EQUAL(at_ms, 0);
+}
+
+TEST(get_many_finds_what_is_there_and_says_what_is_not) {
+    enum { COUNT = 100 };
+    fkv_table *table = new_table(4 * MIB);
+    name names[COUNT];
+    fkv_key keys[COUNT];
+    bytes values[COUNT];
+    fkv_sink *sinks[COUNT];
+    bool found[COUNT];
+    for (unsigned i = 0; i < COUNT; i++) {
+        names[i] = number_name(i);
+        keys[i] = number_key(table, &names[i]);
+        values[i] = (bytes)BYTES;
+        sinks[i] = &values[i].sink;
+        if (i % 3 != 0)
+            CHECK_OK(put_number(table, i, names[i].text, names[i].size));
+    }
+    CHECK_OK(fkv_get_many(table, keys, 0, sinks, found));
+    CHECK_OK(fkv_get_many(table, keys, COUNT, sinks, found));
+    for (unsigned i = 0; i < COUNT; i++) {
+        CHECK_EQUAL(found[i], i % 3 != 0);
+        if (found[i])
+            CHECK_TEXT(values[i].data, names[i].text);
+        free(values[i].data);
+    }
+    keys[50].size = 0;
+    CHECK_STATUS(fkv_get_many(table, keys, COUNT, sinks, found), FKV_KEY_SIZE);
+}
+
+/* ---- against writers ------------------------------------------------------------------------- */
+
+enum { HOT_KEYS = 40 };
+
+typedef struct hot {
+    _Atomic bool stop;
+    _Atomic uint64_t newest[HOT_KEYS]; /* a sequence that was acknowledged */
+} hot;
+
+/* Overwrites at random in sizes that also take runs, so that segments are reclaimed and reused. */
+static void overwrite_until_told(fkv_table *table, void *context) {
+    hot *shared = context;
+    uint64_t state = random_seed(), segment = facts_of(table).segment_bytes;
+    for (uint64_t sequence = 1; !atomic_load(&shared->stop); sequence++) {
+        unsigned number = random_below(&state, HOT_KEYS);
+        size_t size = number == 0 ? segment + random_below(&state, 3 * (unsigned)segment)
+                                  : STAMP_SIZE + random_below(&state, 2000);
+        CHECK_OK(put_stamped(table, number, sequence, size));
+        atomic_store(&shared->newest[number], sequence);
+    }
+}
+
+/* One writer, so that per key the sequences that a reader sees never go back. */
+static void expect_forward(fkv_table *table, hot *shared, unsigned rounds) {
+    uint64_t state = random_seed() + 1, sequence;
+    for (unsigned i = 0; i < rounds; i++) {
+        unsigned number = random_below(&state, HOT_KEYS);
+        uint64_t at_least = atomic_load(&shared->newest[number]);
+        fkv_status status = get_stamped(table, number, &sequence);
+        if (status == FKV_MISS && at_least == 0)
+            continue;
+        CHECK_STATUS(status, FKV_OK);
+        CHECK(sequence >= at_least);
+    }
+}
+
+TEST(readers_see_every_acknowledged_write_whole_and_none_go_back) {
+    fkv_table *table = new_table(4 * MIB);
+    hot *shared = shared_pages(sizeof *shared);
+    pid_t writer = start_child(overwrite_until_told, table, shared);
+    for (double began = seconds_now(); seconds_now() - began < 1.5;)
+        expect_forward(table, shared, 200);
+    atomic_store(&shared->stop, true);
+    wait_child(writer);
+}
+
+/* Adds and removes other keys of the same partitions, all the time. */
+static void insert_and_delete(fkv_table *table, void *context) {
+    hot *shared = context;
+    for (unsigned i = 0; !atomic_load(&shared->stop); i++) {
+        CHECK_OK(put_number(table, 1000 + i % 5000, "x", 1));
+        if (i % 2 == 1)
+            CHECK_OK(drop_number(table, 1000 + i % 5000));
+    }
+}
+
+TEST(get_many_stays_off_the_locks_while_other_keys_come_and_go) {
+    enum { COUNT = 64, ROUNDS = 2000 };
+    fkv_table *table = new_table(8 * MIB);
+    hot *shared = shared_pages(sizeof *shared);
+    name names[COUNT];
+    fkv_key keys[COUNT];
+    bytes values[COUNT];
+    fkv_sink *sinks[COUNT];
+    bool found[COUNT];
+    for (unsigned i = 0; i < COUNT; i++) {
+        names[i] = number_name(i);
+        keys[i] = number_key(table, &names[i]);
+        values[i] = (bytes)BYTES;
+        sinks[i] = &values[i].sink;
+        CHECK_OK(put_number(table, i, names[i].text, names[i].size));
+    }
+    pid_t writer = start_child(insert_and_delete, table, shared);
+    uint64_t locked = table->own->counts[FKV_COUNT_read_locked];
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        CHECK_OK(fkv_get_many(table, keys, COUNT, sinks, found));
+        for (unsigned i = 0; i < COUNT; i++)
+            CHECK(found[i]);
+    }
+    atomic_store(&shared->stop, true);
+    wait_child(writer);
+    CHECK(table->own->counts[FKV_COUNT_read_locked] - locked < ROUNDS / 10);
+    for (unsigned i = 0; i < COUNT; i++)
+        free(values[i].data);
+}
+
+/* ---- threads ---------------------------------------------------------------------------------- */
+
+typedef struct thread_work {
+    fkv_table *table;
+    hot *shared;
+} thread_work;
+
+static void *write_in_thread(void *context) {
+    thread_work *work = context;
+    char value[1000];
+    uint64_t state = 5;
+    for (uint64_t sequence = 1; !atomic_load(&work->shared->stop); sequence++) {
+        unsigned number = random_below(&state, HOT_KEYS);
+        size_t size = STAMP_SIZE + random_below(&state, sizeof value - STAMP_SIZE);
+        stamp(value, size, number, sequence);
+        CHECK_OK(put_number(work->table, number, value, size));
+    }
+    return NULL;
+}
+
+static void *read_in_thread(void *context) {
+    thread_work *work = context;
+    bytes value = BYTES;
+    uint64_t state = 6, sequence;
+    for (unsigned i = 0; i < 30000; i++) {
+        unsigned number = random_below(&state, HOT_KEYS);
+        name name = number_name(number);
+        fkv_key key = number_key(work->table, &name);
+        if (fkv_get(work->table, &key, &value.sink) == FKV_OK)
+            CHECK(stamp_is_whole(value.data, value.size, number, &sequence));
+    }
+    free(value.data);
+    return NULL;
+}
+
+TEST(threads_read_whole_values_while_others_write) {
+    fkv_table *table = new_table(4 * MIB);
+    hot shared = {0};
+    thread_work work = {table, &shared};
+    pthread_t writers[2], readers[2];
+    for (int i = 0; i < 2; i++) {
+        pthread_create(&writers[i], NULL, write_in_thread, &work);
+        pthread_create(&readers[i], NULL, read_in_thread, &work);
+    }
+    for (int i = 0; i < 2; i++)
+        pthread_join(readers[i], NULL);
+    atomic_store(&shared.stop, true);
+    for (int i = 0; i < 2; i++)
+        pthread_join(writers[i], NULL);
+}
