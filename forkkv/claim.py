@@ -1,0 +1,111 @@
+"""Which table a server serves: one that nobody serves any more, or a new one."""
+
+import os
+import time
+
+from forkkv import objects
+from forkkv._core import MASTER, Error, Table, TableExists, TableRetired, TableUnusable
+from forkkv.config import Config
+from forkkv.errors import ServeError
+from forkkv.log import get_log
+from forkkv.sizes import format_size
+
+ORPHAN_SECONDS = 3.0  # for an orphan to notice that it is one
+LOOK_SECONDS = 0.05
+
+
+def adopt_table(config: Config) -> Table | None:
+    """The table of that name, repaired, when it is there and no living master serves it.
+
+    None: there is none, or nothing but what create_table() will judge. Raises ServeError.
+    """
+    try:
+        table = objects.open_table(config.name, role=MASTER)
+    except (objects.NoSuchTable, TableUnusable, TableRetired):
+        return None
+    except Error as error:
+        raise ServeError(str(error)) from None
+    try:
+        _refuse_second_master(config.name, table)
+        _refuse_other_memory(config, table.facts()["memory_limit_bytes"])
+        _wait_for_orphans(table, config)
+        table.repair()
+    except BaseException:
+        table.close()
+        raise
+    return table
+
+
+def create_table(config: Config) -> Table:
+    """A new table. Raises ServeError that says what is in the way, and the next step."""
+    try:
+        return objects.create(config.name, config.memory_bytes, role=MASTER)
+    except TableExists:
+        raise ServeError(
+            f"another process made table {config.name!r} at the same moment; "
+            "start again, or choose another name with --name"
+        ) from None
+    except Error as error:
+        raise ServeError(str(error)) from None
+
+
+def release_table(table: Table, name: str, keep: bool) -> None:
+    """Gives the table back: kept for the next server, or retired and removed.
+
+    A table that somebody else retired is not ours to remove: its name may be taken again.
+    """
+    try:
+        if table.facts()["retired"]:
+            return
+        if keep:
+            get_log("master").info("table %s stays; `forkkv unlink %s` removes it", name, name)
+        else:
+            table.retire()
+            objects.unlink(name)
+    finally:
+        table.close()
+
+
+def living_master(table: Table) -> int | None:
+    """The pid of a master, other than this process, that serves the table."""
+    for each in table.participants():
+        if each["role"] == "master" and each["alive"] and each["pid"] != os.getpid():
+            return each["pid"]
+    return None
+
+
+def _wait_for_orphans(table: Table, config: Config) -> None:
+    """The workers of a killed master leave by themselves, and hold its port until then."""
+    end = time.monotonic() + config.grace + ORPHAN_SECONDS
+    while orphans := _orphans(table):
+        if time.monotonic() > end:
+            raise ServeError(
+                f"table {config.name!r} is still in use by processes of the server before, "
+                f"{orphans}; kill them and start again"
+            )
+        time.sleep(LOOK_SECONDS)
+
+
+def _orphans(table: Table) -> list[int]:
+    """The living processes of a server whose master is gone."""
+    ours = [each for each in table.participants() if each["role"] in ("worker", "keeper")]
+    return [each["pid"] for each in ours if each["alive"]]
+
+
+def _refuse_second_master(name: str, table: Table) -> None:
+    """Each of two that start at once has enrolled before it looks, so at most one goes on."""
+    pid = living_master(table)
+    if pid is not None:
+        raise ServeError(
+            f"table {name!r} is served already, by process {pid}; "
+            "stop that one, or choose another name with --name"
+        )
+
+
+def _refuse_other_memory(config: Config, limit: int) -> None:
+    if config.memory not in (None, limit):
+        raise ServeError(
+            f"table {config.name!r} was left behind with a limit of {format_size(limit)}, "
+            f"not {format_size(config.memory_bytes)}; drop --memory to serve it as it is, "
+            f"or remove it and its keys with `forkkv unlink {config.name}`"
+        )

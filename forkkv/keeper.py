@@ -1,0 +1,55 @@
+"""The keeper: does ahead of need what clients would otherwise wait for.
+
+It removes expired keys, frees segments before writers run short, and repairs what dead processes
+left, attached ones too, whose death the master is not told of.
+"""
+
+import os
+import signal
+import time
+
+from forkkv._core import KEEPER, Table, TableRetired
+from forkkv.children import EXIT_LEFT
+from forkkv.signals import block_signals, take_signal
+
+PAUSE_MIN = 0.002  # seconds, while there is work
+PAUSE_MAX = 0.25
+SWEEPS_PER_ROUND = 16  # a whole idle round of the table takes this many pauses
+REPAIR_SECONDS = 0.5
+
+
+class Keeper:
+    """Runs in the keeper process."""
+
+    def __init__(self, table: Table, master_pid: int) -> None:
+        self.table = table
+        self.master_pid = master_pid
+        self.table.enroll(KEEPER, 0)
+        self.batch = max(1, table.facts()["partitions"] // SWEEPS_PER_ROUND)
+        self.next_repair = 0.0
+
+    def run(self) -> int:
+        """Returns the exit code, after TERM or the death of the master."""
+        block_signals([signal.SIGTERM])
+        self.table.set_state("keeping")
+        pause = PAUSE_MAX
+        while os.getppid() == self.master_pid:
+            try:
+                pause = PAUSE_MIN if self.work() else min(pause * 2, PAUSE_MAX)
+            except TableRetired:
+                break  # the master sees it as well, and stops the server
+            if take_signal([signal.SIGTERM], pause):
+                break
+        self.table.close()
+        return EXIT_LEFT
+
+    def work(self) -> bool:
+        """One small piece of everything; whether there was anything to do."""
+        self.table.heartbeat()
+        worked = self.table.sweep(self.batch) > 0
+        worked |= self.table.reclaim_ahead()
+        now = time.monotonic()
+        if now >= self.next_repair:
+            self.next_repair = now + REPAIR_SECONDS
+            worked |= self.table.repair() > 0
+        return worked

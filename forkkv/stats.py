@@ -1,0 +1,62 @@
+"""What every process of a table counts about itself, read from shared memory alone.
+
+No process is asked anything, so this works while the server hangs, is stopped, or is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from forkkv import objects
+from forkkv._core import EVENTS, SYSCALLS
+from forkkv.usage import read_usage
+
+if TYPE_CHECKING:
+    from forkkv._core import ParticipantFacts
+
+SCHEMA = 1
+ROLES = ("master", "keeper", "worker", "attached")
+OWN_FIELDS = ("connections", "commands", "hits", "misses", "lock_waits")
+
+
+def read_stats(name: str) -> dict[str, Any]:
+    """The table's facts, one entry per process, and the sum of what departed processes counted.
+
+    The process that reads has no entry.
+
+    Raises NoSuchTable, or another _core.Error when the object cannot be opened.
+    """
+    table = objects.open_table(name)
+    try:
+        facts = {"name": name, **table.facts()}
+        departed = table.departed()["counts"]
+        participants = [each for each in table.participants() if each["pid"] != os.getpid()]
+    finally:
+        table.close()
+    participants.sort(key=lambda each: (ROLES.index(each["role"]), each["index"], each["pid"]))
+    return {
+        "schema": SCHEMA,
+        "time": time.time(),
+        "source": "forkkv",
+        "table": facts,
+        "processes": [_describe(each) for each in participants],
+        "departed": departed,
+    }
+
+
+def _describe(participant: ParticipantFacts) -> dict[str, Any]:
+    counts = participant["counts"]
+    usage = read_usage(participant["pid"]) if participant["alive"] else None
+    return {
+        **{name: participant[name] for name in ("role", "index", "pid", "alive", "state")},
+        "generation": participant["generation"],
+        "start_ticks": participant["start_ticks"],
+        **{name: counts[name] for name in OWN_FIELDS},
+        "cpu_seconds": usage and usage.cpu_seconds,
+        "rss_bytes": usage and usage.rss_bytes,
+        "private_bytes": usage and usage.private_bytes,
+        "syscalls": {name: counts[name] for name in SYSCALLS},
+        "counters": {name: counts[name] for name in EVENTS if name not in OWN_FIELDS},
+    }
