@@ -1,0 +1,82 @@
+"""Starting the servers that a benchmark compares, and reading what the kernel charges them."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+START_SECONDS = 20.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16).startswith(b"+PONG")
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def server(command: Sequence[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs `command` until the block ends; it must answer PING on `port` of the loopback."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + START_SECONDS
+        while not _answers(port):
+            if process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(f"{command[0]} did not start: run {' '.join(command)}")
+            time.sleep(0.02)
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+
+
+def redis_command(port: int, *more: str) -> list[str]:
+    return [
+        "redis-server", "--port", str(port), "--save", "", "--appendonly", "no", *more,
+    ]  # fmt: skip
+
+
+def forkkv_command(port: int, name: str, workers: int, memory: str) -> list[str]:
+    return [
+        sys.executable, "-m", "forkkv", "serve", "--name", name, "--port", str(port),
+        "--workers", str(workers), "--memory", memory,
+    ]  # fmt: skip
+
+
+def family(pid: int) -> list[int]:
+    """The process and its children."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *map(int, children)]
+
+
+def cpu_ns(pid: int) -> int:
+    """Nanoseconds on a CPU of the process, all its threads and its children, from schedstat.
+
+    utime and stime of /proc/PID/stat count in ticks of 10 ms, too coarse for one round.
+    """
+    return sum(
+        int((task / "schedstat").read_text().split()[0])
+        for member in family(pid)
+        for task in Path(f"/proc/{member}/task").iterdir()
+    )
+
+
+def pin(pid: int, cpus: set[int]) -> None:
+    for member in family(pid):
+        for task in Path(f"/proc/{member}/task").iterdir():
+            os.sched_setaffinity(int(task.name), cpus)

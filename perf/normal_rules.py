@@ -1,0 +1,118 @@
+"""The rules for what is normal: they explain a process that needs no attention."""
+
+from typing import Final
+
+from forkkv.perf.rule import ENOUGH, Rule, above, below, equal
+
+WORKER: Final = ("worker",)
+
+RULES: Final = (
+    Rule(
+        "one-at-a-time",
+        WORKER,
+        when=(
+            above("reads_per_command", 0.8),
+            below("data_reads_per_command", 1.1),
+            below("writes_per_command", 1.1),
+            below("commands_per_second", 1000),
+            below("accepts_per_command", 0.2),
+            above("commands", ENOUGH),
+        ),
+        observation="per command {reads_per_command} reads, {writes_per_command} writes",
+        meaning="One read and one write per command: the least there is without pipelining",
+        inference="Nothing to gain at {commands_per_second}",
+        cannot_tell="whether clients have more than one command at hand",
+        finding=False,
+    ),
+    Rule(
+        "pipelined",
+        WORKER,
+        when=(above("commands_per_read", 1.5), below("writes_per_command", 0.7)),
+        observation="{commands_per_read} commands per read, {writes_per_command} writes each",
+        meaning="Commands come in batches, and their replies leave in batches",
+        inference="Batches save calls: {calls_per_command} per command all told",
+        cannot_tell="how long a command waits in its batch",
+        finding=False,
+    ),
+    Rule(
+        "time-to-spare",
+        WORKER,
+        when=(below("cpu_share", 0.5), above("commands", ENOUGH)),
+        observation="CPU {cpu_share} of the window, {polls} waits for events",
+        meaning="It was not running for {idle_share} of the time",
+        inference="Clients and round trips set the pace: there is room for more",
+        cannot_tell="waiting for clients from waiting for a core that others used",
+        finding=False,
+    ),
+    Rule(
+        "too-little-data",
+        WORKER,
+        when=(above("commands", 0), below("commands", ENOUGH + 1)),
+        observation="{commands} commands: read {reads}, write {writes}, accept {accepts}, "
+        "close {closes}",
+        meaning="It worked, but too little for ratios",
+        inference="Insufficient data: count longer, or give it work with --client",
+        cannot_tell="anything about load",
+        finding=False,
+    ),
+    Rule(
+        "idle",
+        WORKER,
+        when=(equal("commands", 0),),
+        observation="no command, {polls} waits for events",
+        meaning="No client asked this worker for anything",
+        inference="Idle: fewer connections than workers, or no clients",
+        cannot_tell="whether idle clients are connected",
+        finding=False,
+    ),
+    Rule(
+        "few-connections",
+        ("server",),
+        when=(above("connections", 0), below("connections_per_worker", 1)),
+        observation="connections {connections}, workers {workers}",
+        meaning="There are not enough connections to give every worker one",
+        inference="Some workers are idle of necessity",
+        cannot_tell="whether more clients are expected",
+        finding=False,
+    ),
+    Rule(
+        "standing-by",
+        ("master",),
+        when=(equal("accepts", 0),),
+        observation="accept {accepts}, read {reads}, write {writes}, close {closes}",
+        meaning="The master serves no client: it waits for signals and for workers that die",
+        inference="As designed",
+        cannot_tell="whether it would react: its heartbeat is in forkkv stats",
+        finding=False,
+    ),
+    Rule(
+        "upkeep",
+        ("keeper",),
+        when=(above("calls", -1),),
+        observation="{calls} calls = {calls_per_second}, CPU {cpu_share}",
+        meaning="It wakes to sweep expired keys and to free memory ahead of need",
+        inference="No client waits for it",
+        cannot_tell="how much it found to do: see expired and repairs in forkkv stats",
+        finding=False,
+    ),
+    Rule(
+        "short-session",
+        ("client",),
+        when=(below("writes", ENOUGH + 1),),
+        observation="connect {connects}, write {writes}, read {reads}, close {closes}",
+        meaning="A short session: most of its reads and closes are the program's own start",
+        inference="Insufficient data for ratios; connect and write are the session's",
+        cannot_tell="the program's start from its work: it is counted from exec on",
+        finding=False,
+    ),
+    Rule(
+        "steady-client",
+        ("client",),
+        when=(above("writes", ENOUGH), below("writes_per_second", 1000)),
+        observation="connect {connects}, write {writes} = {writes_per_second}, read {reads}",
+        meaning="{reads_per_write} reads per write over {connects} connections",
+        inference="A moderate load",
+        cannot_tell="how many commands each write carried",
+        finding=False,
+    ),
+)
