@@ -1,0 +1,425 @@
+/* test_step.c -- operations killed after each of their stores, and repairs too.
+ *
+ * On a copy of every state that a kill can leave, a survivor uses the table at once: it reads, writes
+ * the same key and another of the same partition, and walks the table with fkv_check. Every key must
+ * hold what it held before the operation, or what the operation would have made of it. */
+#include <stdlib.h>
+
+#include "watch.h"
+
+enum { KEYS = 40, TARGETS = 8, REPAIRS = 6 };
+#define NEVER UINT32_MAX
+
+/* What an operation does to the keys `first` .. `first + count - 1`, all or none of it at once. */
+typedef struct change {
+    unsigned first, count;
+    uint64_t before, after; /* sequences; 0: missing */
+} change;
+
+typedef struct scene {
+    fkv_table *actor, *second, *witness; /* participants of one table: who dies, repairs, survives */
+    change change;
+    size_t size;    /* of the value that is set */
+    unsigned looks; /* states to look at, about, if there are more */
+} scene;
+
+static scene new_scene(uint64_t memory_bytes) {
+    scene s = {.size = 100, .looks = 300};
+    s.witness = new_table(memory_bytes);
+    s.actor = attach_again(s.witness);
+    s.second = attach_again(s.witness);
+    for (unsigned i = 0; i < KEYS; i++)
+        CHECK_OK(put_stamped(s.actor, i, 1, 60));
+    return s;
+}
+
+static uint64_t sequence_of(fkv_table *table, unsigned number) {
+    uint64_t sequence;
+    fkv_status status = get_stamped(table, number, &sequence);
+    if (status != FKV_OK)
+        CHECK_STATUS(status, FKV_MISS);
+    return status == FKV_OK ? sequence : 0;
+}
+
+/* A key that is not there, of the same partition as key `number`. */
+static unsigned neighbour_of(const fkv_table *table, unsigned number) {
+    name target = number_name(number);
+    fkv_key key = number_key(table, &target);
+    for (unsigned other = 1000000;; other++) {
+        name other_name = number_name(other);
+        fkv_key other_key = number_key(table, &other_name);
+        if (fkv_partition_of(table, other_key.hash) == fkv_partition_of(table, key.hash))
+            return other;
+    }
+}
+
+static void expect_keys(fkv_table *survivor, const change *c, unsigned written) {
+    uint64_t found = UINT64_MAX;
+    for (unsigned i = 0; i < KEYS; i++) {
+        bool target = i >= c->first && i < c->first + c->count;
+        uint64_t sequence = i == written ? c->before : sequence_of(survivor, i);
+        if (!target) {
+            CHECK_EQUAL(sequence, 1);
+            continue;
+        }
+        if (i == written)
+            continue;
+        CHECK(sequence == c->before || sequence == c->after);
+        CHECK(found == UINT64_MAX || found == sequence); /* all or none */
+        found = sequence;
+    }
+}
+
+/* The survivor meets the table as the dead left it. */
+static void use_what_is_left(fkv_table *survivor, const change *c, unsigned neighbour) {
+    char text[400];
+    expect_keys(survivor, c, NEVER);
+    fkv_status status = put_stamped(survivor, c->first, 77, 50);
+    CHECK(status == FKV_OK || status == FKV_FULL);
+    unsigned written = status == FKV_OK ? c->first : NEVER;
+    status = put_stamped(survivor, neighbour, 78, 50);
+    CHECK(status == FKV_OK || status == FKV_FULL);
+    if (fkv_check(survivor, text, sizeof text) != FKV_OK)
+        test_failed(__FILE__, __LINE__, "fkv_check: %s", text);
+    expect_keys(survivor, c, written);
+    if (written != NEVER)
+        CHECK_EQUAL(sequence_of(survivor, c->first), 77);
+    CHECK_EQUAL(facts_of(survivor).participants, 1);
+}
+
+/* Looks at `looks` of the states in equal parts: after stores to words that all share, and after those
+ * to data, which nobody can see before it is published. FORKKV_CRASH=1: at all states. */
+static size_t look_at_states(fkv_table *survivor, recording *r, const scene *s, unsigned looks,
+                             unsigned neighbour) {
+    size_t of_kind[2] = {0, 0}, passed[2] = {0, 0}, looked = 0;
+    bool all = getenv("FORKKV_CRASH") != NULL || store_count(r) <= looks;
+    for (size_t n = 1; n <= store_count(r); n++)
+        of_kind[store_is_data(r, n)]++;
+    for (size_t n = 0; n <= store_count(r); n++) {
+        bool data = n > 0 && store_is_data(r, n);
+        size_t stride = all ? 1 : of_kind[data] / (looks / 2) + 1;
+        if (n > 0 && n < store_count(r) && passed[data]++ % stride != 0)
+            continue;
+        replay(survivor, r, n);
+        use_what_is_left(survivor, &s->change, neighbour);
+        looked++;
+    }
+    return looked;
+}
+
+/* What another participant does that is then killed, too: takes over locks, and repairs. */
+static void repair_by_use(fkv_table *table, void *context) {
+    unsigned neighbour = *(unsigned *)context;
+    fkv_status status = put_stamped(table, neighbour + 1000000, 79, 50);
+    CHECK(status == FKV_OK || status == FKV_FULL);
+    fkv_repair(table);
+}
+
+/* At a few states of the first operation, kills the repair after each of its own stores. */
+static size_t kill_repairs(fkv_table *survivor, recording *r, const scene *s, unsigned neighbour) {
+    fkv_table *repairer = new_survivor(s->second);
+    size_t looked = 0;
+    keep_alive(repairer, s->witness);
+    for (unsigned i = 1; i <= REPAIRS; i++) {
+        replay(repairer, r, store_count(r) * i / (REPAIRS + 1));
+        recording *of_repair = record(repairer, repair_by_use, &neighbour);
+        looked += look_at_states(survivor, of_repair, s, s->looks / 6, neighbour);
+        free_recording(of_repair);
+    }
+    free_survivor(repairer);
+    return looked;
+}
+
+/* Kills the operation after each store, and some repairs of it. */
+static void kill_everywhere(scene *s, operation run) {
+    fkv_close_open_segment(s->witness);
+    fkv_close_open_segment(s->second);
+    recording *r = record(s->actor, run, s);
+    CHECK(!WATCH_WORKS || store_count(r) > 0);
+    fkv_table *survivor = new_survivor(s->witness);
+    unsigned neighbour = neighbour_of(s->witness, s->change.first);
+    size_t looked = look_at_states(survivor, r, s, s->looks, neighbour);
+    looked += kill_repairs(survivor, r, s, neighbour);
+    printf("%zu stores, %zu states looked at\n", store_count(r), looked);
+    free_survivor(survivor);
+    free_recording(r);
+}
+
+/* ---- one key ----------------------------------------------------------------------------------- */
+
+static void set_targets(fkv_table *table, void *context) {
+    scene *s = context;
+    CHECK_OK(put_stamped(table, s->change.first, s->change.after, s->size));
+}
+
+static void delete_target(fkv_table *table, void *context) {
+    scene *s = context;
+    CHECK_OK(drop_number(table, s->change.first));
+}
+
+TEST(kill_everywhere_in_a_set_of_a_new_key) {
+    scene s = new_scene(4 * MIB);
+    CHECK_OK(drop_number(s.actor, 3));
+    s.change = (change){3, 1, 0, 9};
+    kill_everywhere(&s, set_targets);
+}
+
+TEST(kill_everywhere_in_an_overwrite) {
+    scene s = new_scene(4 * MIB);
+    s.change = (change){3, 1, 1, 9};
+    kill_everywhere(&s, set_targets);
+}
+
+TEST(kill_everywhere_in_a_delete) {
+    scene s = new_scene(4 * MIB);
+    s.change = (change){3, 1, 1, 0};
+    kill_everywhere(&s, delete_target);
+}
+
+static void expire_target(fkv_table *table, void *context) {
+    scene *s = context;
+    name name = number_name(s->change.first);
+    fkv_key key = number_key(table, &name);
+    CHECK_OK(fkv_expire(table, &key, INT64_MAX, 0, NULL));
+    CHECK_OK(fkv_expire(table, &key, 0, 0, NULL));
+    CHECK_OK(fkv_expire(table, &key, s->change.after == 0 ? 1 : INT64_MAX, 0, NULL));
+}
+
+TEST(kill_everywhere_in_expire_and_persist) {
+    scene s = new_scene(4 * MIB);
+    s.change = (change){3, 1, 1, 1};
+    kill_everywhere(&s, expire_target);
+}
+
+TEST(kill_everywhere_in_an_expire_that_deletes) {
+    scene s = new_scene(4 * MIB);
+    s.change = (change){3, 1, 1, 0};
+    kill_everywhere(&s, expire_target);
+}
+
+/* The stamped value's first 60 bytes become its first 60 bytes: an append of nothing. */
+static void append_nothing_and_count(fkv_table *table, void *context) {
+    scene *s = context;
+    uint64_t size;
+    int64_t sum;
+    name name = number_name(s->change.first);
+    fkv_key key = number_key(table, &name), counter = text_key(table, "counter");
+    CHECK_OK(fkv_append(table, &key, "", 0, &size));
+    CHECK_OK(fkv_add(table, &counter, 1, &sum));
+    CHECK_OK(fkv_add(table, &counter, 99999, &sum));
+}
+
+TEST(kill_everywhere_in_append_and_add) {
+    scene s = new_scene(4 * MIB);
+    s.change = (change){3, 1, 1, 1};
+    kill_everywhere(&s, append_nothing_and_count);
+}
+
+/* ---- memory -------------------------------------------------------------------------------------- */
+
+TEST(kill_everywhere_in_a_set_that_takes_a_segment) {
+    scene s = new_scene(4 * MIB);
+    s.change = (change){3, 1, 1, 9};
+    s.size = s.actor->segment_bytes - 200; /* what is left of the open one does not do */
+    kill_everywhere(&s, set_targets);
+}
+
+TEST(kill_everywhere_in_a_set_that_takes_a_run) {
+    scene s = new_scene(4 * MIB);
+    s.change = (change){3, 1, 1, 9};
+    s.size = s.actor->segment_bytes * 2;
+    kill_everywhere(&s, set_targets);
+}
+
+/* Stores other keys until all memory is in use, and deletes most of them: from then on whoever needs
+ * a segment moves what lives in one. */
+static void use_all_memory(scene *s) {
+    unsigned count = 100;
+    while (put_stamped(s->actor, count, 1, 1000) == FKV_OK)
+        count++;
+    for (unsigned i = 100; i < count; i++)
+        if (i % 8 != 0)
+            CHECK_OK(drop_number(s->actor, i));
+    while (fkv_segments_available(s->actor) > s->actor->geometry.reserve_segments)
+        CHECK_OK(put_stamped(s->actor, count++, 1, 1000));
+    s->looks = 100;
+}
+
+TEST(kill_everywhere_in_a_set_that_reclaims) {
+    scene s = new_scene(4 * MIB);
+    use_all_memory(&s);
+    s.change = (change){3, 1, 1, 9};
+    s.size = s.actor->segment_bytes - 200;
+    kill_everywhere(&s, set_targets);
+}
+
+TEST(kill_everywhere_in_a_set_that_clears_a_stretch_for_a_run) {
+    scene s = new_scene(4 * MIB);
+    use_all_memory(&s);
+    s.change = (change){3, 1, 1, 9};
+    s.size = s.actor->segment_bytes * 5;
+    kill_everywhere(&s, set_targets);
+}
+
+TEST(kill_everywhere_in_a_set_that_frees_a_dead_run) {
+    scene s = new_scene(4 * MIB);
+    CHECK_OK(put_stamped(s.actor, 1000, 1, 6 * s.actor->segment_bytes));
+    use_all_memory(&s);
+    CHECK_OK(drop_number(s.actor, 1000));
+    s.change = (change){3, 1, 1, 9};
+    s.size = s.actor->segment_bytes * 2;
+    kill_everywhere(&s, set_targets);
+}
+
+static void reclaim_ahead(fkv_table *table, void *context) {
+    (void)context;
+    CHECK(fkv_reclaim_ahead(table));
+}
+
+TEST(kill_everywhere_in_reclaim) {
+    scene s = new_scene(4 * MIB);
+    use_all_memory(&s);
+    fkv_close_open_segment(s.actor);
+    s.change = (change){3, 1, 1, 1};
+    kill_everywhere(&s, reclaim_ahead);
+}
+
+/* ---- the index ------------------------------------------------------------------------------------ */
+
+/* Fills the partition of key `number` with small keys until the next one makes it double. */
+static void fill_partition_of(scene *s, unsigned number) {
+    name target = number_name(number);
+    fkv_key key = number_key(s->actor, &target);
+    fkv_partition *partition = fkv_partition_of(s->actor, key.hash);
+    for (unsigned other = 5000; !fkv_wants_growth_locked(s->actor, partition); other++) {
+        name other_name = number_name(other);
+        fkv_key other_key = number_key(s->actor, &other_name);
+        if (fkv_partition_of(s->actor, other_key.hash) == partition)
+            CHECK_OK(put_stamped(s->actor, other, 1, STAMP_SIZE));
+    }
+}
+
+TEST(kill_everywhere_in_a_set_that_doubles_the_partition) {
+    scene s = new_scene(4 * MIB);
+    CHECK_OK(drop_number(s.actor, 3));
+    fill_partition_of(&s, 3);
+    s.change = (change){3, 1, 0, 9};
+    uint64_t before = facts_of(s.actor).index_bytes;
+    kill_everywhere(&s, set_targets);
+    CHECK_EQUAL(facts_of(s.actor).index_bytes, before + FKV_KERNEL_PAGE);
+}
+
+TEST(kill_everywhere_in_a_doubling_that_takes_memory_from_a_segment) {
+    scene s = new_scene(4 * MIB);
+    CHECK_OK(drop_number(s.actor, 3));
+    use_all_memory(&s);
+    while (fkv_reclaim_ahead(s.actor))
+        ;
+    fill_partition_of(&s, 3);
+    s.change = (change){3, 1, 0, 9};
+    kill_everywhere(&s, set_targets);
+}
+
+/* ---- several keys ---------------------------------------------------------------------------------- */
+
+static void set_all_targets(fkv_table *table, void *context) {
+    scene *s = context;
+    name names[TARGETS];
+    fkv_pair pairs[TARGETS];
+    char values[TARGETS][100];
+    for (unsigned i = 0; i < s->change.count; i++) {
+        names[i] = number_name(s->change.first + i);
+        stamp(values[i], sizeof values[i], s->change.first + i, s->change.after);
+        pairs[i] = (fkv_pair){number_key(table, &names[i]), values[i], sizeof values[i]};
+    }
+    CHECK_OK(fkv_set_many(table, pairs, s->change.count, 0, 0));
+}
+
+TEST(kill_everywhere_in_set_many_over_keys) {
+    scene s = new_scene(4 * MIB);
+    s.change = (change){8, TARGETS, 1, 9};
+    kill_everywhere(&s, set_all_targets);
+}
+
+TEST(kill_everywhere_in_set_many_of_new_keys_that_doubles_a_partition) {
+    scene s = new_scene(4 * MIB);
+    for (unsigned i = 8; i < 8 + TARGETS; i++)
+        CHECK_OK(drop_number(s.actor, i));
+    fill_partition_of(&s, 10);
+    s.change = (change){8, TARGETS, 0, 9};
+    kill_everywhere(&s, set_all_targets);
+}
+
+static void clear_all(fkv_table *table, void *context) {
+    (void)context;
+    CHECK_OK(fkv_clear(table, FKV_ALL_DATABASES));
+}
+
+TEST(kill_everywhere_in_clear) {
+    scene s = new_scene(4 * MIB);
+    s.looks = 60; /* each key of each partition is waited for */
+    s.change = (change){0, KEYS, 1, 0};
+    kill_everywhere(&s, clear_all);
+}
+
+static void clear_other(fkv_table *table, void *context) {
+    (void)context;
+    CHECK_OK(fkv_clear(table, 5));
+}
+
+TEST(kill_everywhere_in_clear_of_another_database) {
+    scene s = new_scene(4 * MIB);
+    s.looks = 60;
+    for (unsigned i = 0; i < KEYS; i++) {
+        name name = number_name(i);
+        fkv_key key = fkv_make_key(s.actor, 5, name.text, name.size);
+        CHECK_OK(fkv_set(s.actor, &key, "v", 1, 0, 0, NULL, NULL));
+    }
+    s.change = (change){3, 1, 1, 1};
+    kill_everywhere(&s, clear_other);
+}
+
+/* ---- coming and going --------------------------------------------------------------------------------- */
+
+static void register_anew(fkv_table *table, void *context) {
+    (void)context;
+    atomic_store(&table->forks, atomic_load(&fkv_fork_count) - 1); /* as after a fork */
+    CHECK(fkv_own_activity(table) != &table->nowhere);
+}
+
+TEST(kill_everywhere_in_registration) {
+    scene s = new_scene(4 * MIB);
+    s.change = (change){3, 1, 1, 1};
+    fkv_unregister(s.actor);
+    kill_everywhere(&s, register_anew);
+}
+
+static void unregister(fkv_table *table, void *context) {
+    (void)context;
+    fkv_unregister(table);
+}
+
+TEST(kill_everywhere_in_departure) {
+    scene s = new_scene(4 * MIB);
+    s.change = (change){3, 1, 1, 1};
+    kill_everywhere(&s, unregister);
+    register_anew(s.actor, NULL);
+}
+
+static void sweep_all(fkv_table *table, void *context) {
+    (void)context;
+    fkv_sweep(table, UINT32_MAX);
+}
+
+TEST(kill_everywhere_in_a_sweep) {
+    scene s = new_scene(4 * MIB);
+    for (unsigned i = 100; i < 140; i++) {
+        name name = number_name(i);
+        fkv_key key = number_key(s.actor, &name);
+        CHECK_OK(fkv_set(s.actor, &key, "v", 1, 0, fkv_now_ms() + 20, NULL, NULL));
+    }
+    int64_t until = fkv_now_ms() + 20;
+    WAIT_UNTIL(fkv_now_ms() > until);
+    s.change = (change){3, 1, 1, 1};
+    kill_everywhere(&s, sweep_all);
+}
