@@ -41,9 +41,6 @@ san:  ## the C core's own tests under ASan and UBSan, without Python
 	$(MAKE) --no-print-directory -C shm/tests san
 	$(MAKE) --no-print-directory -C forkkv/wire/tests san
 
-tsan:  ## the same under ThreadSanitizer
-	$(MAKE) --no-print-directory -C shm/tests tsan
-
 bench: build  ## both sides of each comparison in one interleaved run
 	$(BIN)/python -m pip install -qq --editable '.[bench]'
 	$(BIN)/python -m forkkv.perf.bench
@@ -63,4 +60,4 @@ clean:
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-.PHONY: all build demo test pytest lint types san tsan bench golden format clean help
+.PHONY: all build demo test pytest lint types san bench golden format clean help

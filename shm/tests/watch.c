@@ -30,6 +30,9 @@ struct recording {
     size_t count, applied;
 };
 
+/* ---- recording ---------------------------------------------------------------------------------- */
+
+#if WATCH_WORKS
 static struct {
     recording *r;
     uint8_t *base;
@@ -37,9 +40,6 @@ static struct {
     uint8_t *address; /* of the store that is being let through */
 } watched;
 
-/* ---- recording ---------------------------------------------------------------------------------- */
-
-#if WATCH_WORKS
 static void protect(int how) {
     if (mprotect(watched.base, watched.size, how) != 0)
         _exit(3);
