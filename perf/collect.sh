@@ -166,9 +166,9 @@ open_window() {
     tell_all enable
     opened=$EPOCHREALTIME
     [[ -n $seconds ]] && { sleep "$seconds" & timer=$!; }
+    snapshot start
     say "Counting ${labels[*]} of table $name by $counter${seconds:+ for $seconds s};" \
         "Ctrl-C ends it."
-    snapshot start
 }
 
 # perf counts a client from its exec on, with the processes that it starts itself (no -i).
