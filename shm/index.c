@@ -29,7 +29,7 @@ static inline bool read_item(const fkv_table *table, const fkv_key *key, uint64_
         return false; /* else the generation may be that of the segment's next life */
     if ((extent = fkv_item_extent(table, offset)) == 0)
         return false;
-    uint64_t word = __atomic_load_n((const uint64_t *)found->item, __ATOMIC_RELAXED);
+    uint64_t word = fkv_racy_word(found->item);
     fkv_item head;
     memcpy(&head, &word, sizeof head);
     if (head.key_size != key->size || fkv_item_size(&head) > extent)
@@ -39,7 +39,7 @@ static inline bool read_item(const fkv_table *table, const fkv_key *key, uint64_
     found->expires_at_ms = 0;
     const char *at = (const char *)(found->item + 1);
     if (head.flags & FKV_ITEM_EXPIRES) {
-        found->expires_at_ms = __atomic_load_n((const int64_t *)at, __ATOMIC_RELAXED);
+        found->expires_at_ms = (int64_t)fkv_racy_word(at);
         at += 8;
     }
     found->value = at + key->size;

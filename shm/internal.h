@@ -44,8 +44,26 @@ struct fkv_table {
 
 /* ---- bytes that another process may be changing (racy.c) ---------------------------------- */
 
+#if defined(__SANITIZE_THREAD__)
+#define FKV_THREAD_SANITIZER
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define FKV_THREAD_SANITIZER
+#endif
+#endif
+#ifdef FKV_THREAD_SANITIZER
+#define FKV_RACY __attribute__((noinline, no_sanitize("thread")))
+#define FKV_RACY_INLINE static FKV_RACY __attribute__((unused))
+#else
+#define FKV_RACY __attribute__((noinline))
+#define FKV_RACY_INLINE static inline
+#endif
+
 void fkv_racy_copy(void *to, const void *from, size_t size);
 bool fkv_racy_equal(const void *shared, const void *own, size_t size);
+FKV_RACY_INLINE uint64_t fkv_racy_word(const void *at) {
+    return *(const volatile uint64_t *)at;
+}
 
 /* ---- hash.c ------------------------------------------------------------------------------- */
 

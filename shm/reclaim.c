@@ -388,8 +388,7 @@ static void add_live(fkv_table *table, const fkv_bucket *bucket, int64_t *live) 
         if (slot == 0 || offset < table->geometry.segments_off ||
             offset >= table->geometry.activity_off || fkv_item_extent(table, offset) == 0)
             continue;
-        uint64_t word = __atomic_load_n((const uint64_t *)(table->base + offset),
-                                        __ATOMIC_RELAXED);
+        uint64_t word = fkv_racy_word(table->base + offset);
         fkv_item head;
         memcpy(&head, &word, sizeof head);
         live[fkv_segment_of(table, offset)] += (int64_t)fkv_item_size(&head);

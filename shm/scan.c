@@ -59,13 +59,13 @@ static enum fkv_search read_name(scan *s, _Atomic uint64_t *slot_at) {
     if (atomic_load_explicit(slot_at, memory_order_acquire) != slot || extent == 0)
         return FKV_SEARCH_RETRY;
     const fkv_item *item = (const fkv_item *)(table->base + offset);
-    uint64_t word = __atomic_load_n((const uint64_t *)item, __ATOMIC_RELAXED);
+    uint64_t word = fkv_racy_word(item);
     fkv_item copy;
     memcpy(&copy, &word, sizeof copy);
     int64_t expires = 0;
     bool fits = fkv_item_size(&copy) <= extent;
     if (fits && (copy.flags & FKV_ITEM_EXPIRES))
-        expires = __atomic_load_n((const int64_t *)(item + 1), __ATOMIC_RELAXED);
+        expires = (int64_t)fkv_racy_word(item + 1);
     if (fits)
         fkv_racy_copy(s->name, (const char *)(item + 1) + (copy.flags & FKV_ITEM_EXPIRES ? 8 : 0),
                       copy.key_size);

@@ -1,7 +1,8 @@
 /* runner.c -- runs every test in a process of its own, a few at a time, and says which failed.
  *
- * Arguments: parts of names choose tests, -l lists them. JOBS in the environment says how many run
- * at once, FORKKV_SEED repeats a random test. */
+ * Arguments: parts of names choose tests, -l lists them. Environment: JOBS says how many run at once,
+ * DEADLINE after how many seconds a test is ended; VERBOSE=1 shows what the tests print; FORKKV_SEED
+ * repeats a random test. */
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -38,6 +39,11 @@ static bool chosen(const test *entry, char **parts) {
     return false;
 }
 
+static unsigned deadline_seconds(void) {
+    const char *text = getenv("DEADLINE");
+    return text != NULL ? (unsigned)atol(text) : DEADLINE_SECONDS;
+}
+
 static void start(job *job, test *entry) {
     *job = (struct job){.test = entry, .output = tmpfile(), .started = seconds_now()};
     job->pid = fork();
@@ -46,7 +52,7 @@ static void start(job *job, test *entry) {
     setpgid(0, 0); /* so that a test that hangs is ended with all its children */
     dup2(fileno(job->output), STDOUT_FILENO);
     dup2(fileno(job->output), STDERR_FILENO);
-    alarm(DEADLINE_SECONDS);
+    alarm(deadline_seconds());
     entry->run();
     finish_tables();
     exit(0);

@@ -57,6 +57,7 @@ void check_text(const char *file, int line, const char *what, const char *got, c
 int new_object(void);                      /* empty, mode 0600, unlinked already */
 fkv_table *new_table(uint64_t memory_bytes); /* checked and detached when the test ends */
 fkv_table *attach_again(const fkv_table *table); /* a second participant in this process */
+fkv_table *attach_aliased(const fkv_table *table); /* the same, and through the same addresses */
 void check_clean(fkv_table *table);
 void finish_tables(void);
 fkv_facts facts_of(fkv_table *table);

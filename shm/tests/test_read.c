@@ -133,6 +133,30 @@ TEST(get_many_stays_off_the_locks_while_other_keys_come_and_go) {
         free(values[i].data);
 }
 
+/* The same slot word may come back: the segment was reclaimed, taken again, and the key stored at the
+ * same place. A reader that slept through all of it must notice by the generation. */
+TEST(a_reader_is_not_fooled_when_the_same_slot_word_comes_back) {
+    fkv_table *table = new_table(4 * MIB);
+    fkv_found before, after;
+    fkv_key key = text_key(table, "k");
+    CHECK_OK(put(table, "k", "old"));
+    CHECK_EQUAL(fkv_search_racy(table, &key, &before), FKV_SEARCH_HIT);
+    CHECK(fkv_still_valid(table, &before));
+    CHECK_OK(fkv_delete(table, &key, NULL));
+    fkv_close_open_segment(table);
+    CHECK_OK(fkv_write_begin(table));
+    CHECK_OK(fkv_reclaim_one(table));
+    fkv_write_end(table);
+    atomic_store(&table->header->rotor, before.segment); /* where the next search begins */
+    atomic_fetch_add(&table->header->free_segments, 100); /* so that a free one may be taken */
+    CHECK_OK(put(table, "k", "new"));
+    atomic_fetch_sub(&table->header->free_segments, 100);
+    CHECK_EQUAL(fkv_search_racy(table, &key, &after), FKV_SEARCH_HIT);
+    CHECK(after.slot == before.slot && after.slot_at == before.slot_at);
+    CHECK(!fkv_still_valid(table, &before));
+    CHECK(fkv_still_valid(table, &after));
+}
+
 /* ---- threads ---------------------------------------------------------------------------------- */
 
 typedef struct thread_work {
