@@ -263,7 +263,7 @@ bool fkv_wants_growth_locked(const fkv_table *table, const fkv_partition *partit
 
 static fkv_status reserve_index(fkv_table *table, fkv_partition *partition, uint64_t bytes) {
     uint64_t have = atomic_load_explicit(&partition->index_bytes, memory_order_relaxed);
-    if (have < bytes && !fkv_may_grow(table, bytes - have))
+    if (have < bytes && !fkv_may_grow(table, table->segment_bytes, bytes - have))
         return FKV_FULL;
     fkv_status status = fkv_list_lock(table);
     if (status != FKV_OK)

@@ -8,7 +8,7 @@
 
 #include "internal.h"
 
-#define WORTH_32NDS 1 /* a victim must give back at least this much of a segment */
+#define WORTH_64THS 1 /* a victim must give back at least this much of a segment */
 #define CLAIM_TRIES 8 /* others claim victims too */
 
 /* ---- survey --------------------------------------------------------------------------------- */
@@ -62,10 +62,10 @@ void fkv_survey_segments(const fkv_table *table, fkv_survey *ret) {
     }
 }
 
-/* How many segments the limit allows beside index and pages; fewer as the index grows. */
-static uint64_t usable_segments(const fkv_table *table) {
+/* How many segments the limit allows beside pages and an index that is `index_bytes` larger. */
+static uint64_t usable_segments(const fkv_table *table, uint64_t index_bytes) {
     const fkv_geometry *g = &table->geometry;
-    uint64_t other = g->index_off;
+    uint64_t other = g->index_off + index_bytes;
     for (uint32_t i = 0; i < g->partition_count; i++)
         other += atomic_load_explicit(&table->partitions[i].index_bytes, memory_order_relaxed);
     for (unsigned i = 0; i < FKV_ENTRIES; i++)
@@ -74,14 +74,14 @@ static uint64_t usable_segments(const fkv_table *table) {
     return other < g->memory_bytes ? (g->memory_bytes - other) >> table->segment_shift : 0;
 }
 
-bool fkv_may_grow(const fkv_table *table, uint64_t bytes) {
+bool fkv_may_grow(const fkv_table *table, uint64_t bytes, uint64_t index_bytes) {
     uint64_t reserve = table->geometry.reserve_segments;
-    uint64_t slack = reserve + table->geometry.segment_count / 16 + 1;
-    if (fkv_segments_available(table) > slack + (bytes >> table->segment_shift))
+    uint64_t slack = reserve + table->geometry.segment_count / 16 + 2;
+    if (fkv_segments_available(table) > slack + ((bytes + index_bytes) >> table->segment_shift))
         return true; /* far from it: no need to look closely */
     fkv_survey survey;
     fkv_survey_segments(table, &survey);
-    uint64_t usable = usable_segments(table);
+    uint64_t usable = usable_segments(table, index_bytes);
     uint64_t most = usable > reserve ? (usable - reserve) * table->segment_bytes / 16 * 15 : 0;
     return survey.bound_bytes + bytes <= most;
 }
@@ -211,7 +211,7 @@ static double score(const fkv_table *table, uint32_t segment, int64_t now_ms) {
     double gain = expired ? whole : (double)recoverable(table, segment);
     double age = (double)(atomic_load_explicit(&table->header->clock, memory_order_relaxed) -
                           atomic_load_explicit(&head->born, memory_order_relaxed)) + 1;
-    return gain < whole * WORTH_32NDS / 32 ? 0 : gain * age / (whole + (whole - gain));
+    return gain < whole * WORTH_64THS / 64 ? 0 : gain * age / (whole + (whole - gain));
 }
 
 static void put_back(fkv_table *table, uint32_t segment) {

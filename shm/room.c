@@ -90,7 +90,7 @@ static fkv_item *open_room(fkv_table *table, uint64_t bytes) {
 /* A segment to append to: where memory is scarce, one that was left half empty. */
 static fkv_status next_segment(fkv_table *table, uint64_t bytes, enum fkv_room kind) {
     uint32_t segment, reserve = table->geometry.reserve_segments;
-    if (kind == FKV_ROOM_GROW && !fkv_may_grow(table, bytes))
+    if (kind == FKV_ROOM_GROW && !fkv_may_grow(table, bytes, 0))
         return FKV_FULL;
     if (kind != FKV_ROOM_RESERVE && atomic_load(&table->header->free_segments) <= reserve &&
         reopen(table, bytes, kind))
@@ -156,7 +156,7 @@ static fkv_status make_room(fkv_table *table, wanted *want) {
         return FKV_FULL;
     if (atomic_exchange(&table->header->live_stale, 0))
         fkv_recount_live(table);
-    if (want->kind == FKV_ROOM_GROW && !fkv_may_grow(table, want->bytes))
+    if (want->kind == FKV_ROOM_GROW && !fkv_may_grow(table, want->bytes, 0))
         return fkv_repair_dead(table) > 0 ? FKV_OK : FKV_FULL;
     fkv_status status = reclaim(table, want);
     if (status == FKV_MISS || status == FKV_FULL || status == FKV_NO_SPACE)
@@ -182,7 +182,7 @@ static fkv_item *run_room(fkv_table *table, uint64_t bytes, enum fkv_room kind,
         *ret_status = FKV_TOO_BIG; /* together with what this operation filled already */
         if (table->held_count >= FKV_HELD_MAX)
             return NULL;
-        bool refused = kind == FKV_ROOM_GROW && !fkv_may_grow(table, want.bytes);
+        bool refused = kind == FKV_ROOM_GROW && !fkv_may_grow(table, want.bytes, 0);
         *ret_status = refused ? FKV_FULL : fkv_take_segments(table, length, kind, &want.run);
         if (*ret_status != FKV_OK) {
             want.run = FKV_NO_SEGMENT;
@@ -237,6 +237,7 @@ void fkv_append_undo(fkv_table *table, const fkv_item *item) {
 }
 
 bool fkv_make_index_room(fkv_table *table, fkv_status status, int *tries) {
-    return status == FKV_FULL && (*tries)++ < INDEX_TRIES && fkv_may_grow(table, FKV_KERNEL_PAGE) &&
+    return status == FKV_FULL && (*tries)++ < INDEX_TRIES &&
+           fkv_may_grow(table, table->segment_bytes, FKV_KERNEL_PAGE) &&
            fkv_reclaim_one(table) == FKV_OK;
 }
