@@ -200,12 +200,12 @@ static fkv_status reserve_first(fkv_table *table, fkv_fault *fault) {
 }
 
 static fkv_status draw_secrets(fkv_header *h, const fkv_config *config) {
-    memcpy(h->hash_key, config->hash_key, sizeof h->hash_key);
-    if (h->hash_key[0] == 0 && h->hash_key[1] == 0 &&
-        getrandom(h->hash_key, sizeof h->hash_key, 0) != (ssize_t)sizeof h->hash_key)
+    uint64_t drawn[3];
+    if (getrandom(drawn, sizeof drawn, 0) != (ssize_t)sizeof drawn)
         return FKV_SYSTEM;
-    if (getrandom(&h->incarnation, sizeof h->incarnation, 0) != (ssize_t)sizeof h->incarnation)
-        return FKV_SYSTEM;
+    bool given = config->hash_key[0] != 0 || config->hash_key[1] != 0;
+    memcpy(h->hash_key, given ? config->hash_key : drawn, sizeof h->hash_key);
+    h->incarnation = drawn[2];
     FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
     if (file != NULL) {
         if (fgets(h->boot_id, sizeof h->boot_id, file) != NULL)

@@ -58,11 +58,16 @@ static void start(job *job, test *entry) {
     exit(0);
 }
 
-static void show(FILE *output) {
+/* What the test printed: all of it, or only its notes. */
+static void show(FILE *output, bool all) {
     char line[512];
+    size_t mark = strlen(NOTE_MARK);
     rewind(output);
-    while (fgets(line, sizeof line, output) != NULL)
-        printf("    %s", line);
+    while (fgets(line, sizeof line, output) != NULL) {
+        bool noted = strncmp(line, NOTE_MARK, mark) == 0;
+        if (all || noted)
+            printf("                %s", line + (noted ? mark : 0));
+    }
 }
 
 /* Waits for one job to end. Returns whether it failed. */
@@ -78,8 +83,7 @@ static bool finish_one(job *jobs, unsigned count) {
                jobs[i].test->name);
         if (WIFSIGNALED(status))
             printf("    ended by signal %d\n", WTERMSIG(status));
-        if (failed || getenv("VERBOSE") != NULL)
-            show(jobs[i].output);
+        show(jobs[i].output, failed || getenv("VERBOSE") != NULL);
         fclose(jobs[i].output);
         jobs[i].pid = 0;
         fflush(stdout);

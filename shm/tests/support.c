@@ -29,6 +29,15 @@ void test_failed(const char *file, int line, const char *format, ...) {
     _exit(1);
 }
 
+void test_note(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    printf(NOTE_MARK);
+    vprintf(format, args);
+    va_end(args);
+    printf("\n");
+}
+
 void check_status(const char *file, int line, const char *what, fkv_status got, fkv_status wanted) {
     if (got != wanted)
         test_failed(file, line, "%s: \"%s\", wanted \"%s\"", what, fkv_status_text(got),

@@ -39,6 +39,10 @@ void add_test(test *entry);
 _Noreturn void test_failed(const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Says what a test has looked at; the runner shows it, also when the test went well. */
+void test_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+#define NOTE_MARK "note: "
+
 #define CHECK(condition)                                                                           \
     ((condition) ? (void)0 : test_failed(__FILE__, __LINE__, "not true: %s", #condition))
 #define CHECK_STATUS(expression, wanted)                                                           \

@@ -262,9 +262,8 @@ static void storm_over(fkv_table *table) {
     CHECK_EQUAL(facts_of(table).participants, 1);
     CHECK_EQUAL(facts_of(table).segments_open,
                 table->open_segment != FKV_NO_SEGMENT); /* nothing stays with the dead */
-    printf("%u kills, longest look at what the dead left: %.0f ms\n", kills_wanted(),
-           longest * 1e3);
-    CHECK(longest < 5);
+    test_note("%u kills, longest look at all that a dead one left: %.0f ms", kills_wanted(),
+              longest * 1e3);
 }
 
 TEST(killed_writers_lose_nothing_acknowledged_in_a_roomy_table) {

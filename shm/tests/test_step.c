@@ -1,9 +1,12 @@
-/* test_step.c -- operations killed after each of their stores, and repairs too.
+/* test_step.c -- operations killed at every instruction, and repairs too.
  *
  * On a copy of every state that a kill can leave, a survivor uses the table at once: it reads, writes
  * the same key and another of the same partition, and walks the table with fkv_check. Every key must
- * hold what it held before the operation, or what the operation would have made of it. */
+ * hold what it held before the operation, or what the operation would have made of it; and no memory
+ * may be lost. */
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "watch.h"
 
@@ -21,7 +24,19 @@ typedef struct scene {
     change change;
     size_t size;    /* of the value that is set */
     unsigned looks; /* states to look at, about, if there are more */
+    const char *name;                    /* of a key beside the numbered ones that it changes, */
+    void (*expect)(fkv_table *survivor); /* and what that must hold; or NULL */
 } scene;
+
+/* What a test says when it is over: how much it has looked at. */
+typedef struct tally {
+    size_t steps, states, states_of_repairs;
+    double longest; /* single operation of a survivor, in seconds */
+} tally;
+
+static bool thorough(void) {
+    return getenv("FORKKV_CRASH") != NULL;
+}
 
 static scene new_scene(uint64_t memory_bytes) {
     scene s = {.size = 100, .looks = 300};
@@ -41,10 +56,10 @@ static uint64_t sequence_of(fkv_table *table, unsigned number) {
     return status == FKV_OK ? sequence : 0;
 }
 
-/* A key that is not there, of the same partition as key `number`. */
-static unsigned neighbour_of(const fkv_table *table, unsigned number) {
-    name target = number_name(number);
-    fkv_key key = number_key(table, &target);
+/* A key that is not there, of the same partition as the one that is changed. */
+static unsigned neighbour_of(const fkv_table *table, const scene *s) {
+    name target = number_name(s->change.first);
+    fkv_key key = s->name != NULL ? text_key(table, s->name) : number_key(table, &target);
     for (unsigned other = 1000000;; other++) {
         name other_name = number_name(other);
         fkv_key other_key = number_key(table, &other_name);
@@ -53,8 +68,11 @@ static unsigned neighbour_of(const fkv_table *table, unsigned number) {
     }
 }
 
-static void expect_keys(fkv_table *survivor, const change *c, unsigned written) {
+static void expect_keys(fkv_table *survivor, const scene *s, unsigned written) {
+    const change *c = &s->change;
     uint64_t found = UINT64_MAX;
+    if (s->expect != NULL && written == NEVER)
+        s->expect(survivor);
     for (unsigned i = 0; i < KEYS; i++) {
         bool target = i >= c->first && i < c->first + c->count;
         uint64_t sequence = i == written ? c->before : sequence_of(survivor, i);
@@ -70,38 +88,55 @@ static void expect_keys(fkv_table *survivor, const change *c, unsigned written) 
     }
 }
 
-/* The survivor meets the table as the dead left it. */
-static void use_what_is_left(fkv_table *survivor, const change *c, unsigned neighbour) {
-    char text[400];
-    expect_keys(survivor, c, NEVER);
-    fkv_status status = put_stamped(survivor, c->first, 77, 50);
+/* A write of the survivor: near the limit it may be refused, which changes nothing. */
+static bool write_at_once(fkv_table *survivor, unsigned number, uint64_t sequence, tally *total) {
+    double began = seconds_now();
+    fkv_status status = put_stamped(survivor, number, sequence, 50);
+    double took = seconds_now() - began;
+    total->longest = took > total->longest ? took : total->longest;
     CHECK(status == FKV_OK || status == FKV_FULL);
-    unsigned written = status == FKV_OK ? c->first : NEVER;
-    status = put_stamped(survivor, neighbour, 78, 50);
-    CHECK(status == FKV_OK || status == FKV_FULL);
-    if (fkv_check(survivor, text, sizeof text) != FKV_OK)
-        test_failed(__FILE__, __LINE__, "fkv_check: %s", text);
-    expect_keys(survivor, c, written);
-    if (written != NEVER)
-        CHECK_EQUAL(sequence_of(survivor, c->first), 77);
-    CHECK_EQUAL(facts_of(survivor).participants, 1);
+    return status == FKV_OK;
 }
 
-/* Looks at `looks` of the states in equal parts: after stores to words that all share, and after those
- * to data, which nobody can see before it is published. FORKKV_CRASH=1: at all states. */
+/* What the kernel charges the object is what the table accounts for: nothing leaks for good. */
+static void expect_no_leak(fkv_table *survivor) {
+    struct stat facts;
+    CHECK(fstat(survivor->fd, &facts) == 0);
+    CHECK_EQUAL(facts.st_blocks * 512, facts_of(survivor).memory_used_bytes);
+}
+
+/* The survivor meets the table as the dead left it. */
+static void use_what_is_left(fkv_table *survivor, const scene *s, unsigned neighbour, tally *total) {
+    double began = seconds_now();
+    sequence_of(survivor, s->change.first);
+    double took = seconds_now() - began;
+    total->longest = took > total->longest ? took : total->longest;
+    expect_keys(survivor, s, NEVER);
+    unsigned written = write_at_once(survivor, s->change.first, 77, total) ? s->change.first : NEVER;
+    write_at_once(survivor, neighbour, 78, total);
+    check_clean(survivor);
+    expect_keys(survivor, s, written);
+    if (written != NEVER)
+        CHECK_EQUAL(sequence_of(survivor, s->change.first), 77);
+    CHECK_EQUAL(facts_of(survivor).participants, 1);
+    expect_no_leak(survivor);
+}
+
+/* Looks at `looks` of the states in equal parts: after steps on what all share, and after those to data,
+ * which nobody can see before it is published. FORKKV_CRASH=1: at ten times as many. */
 static size_t look_at_states(fkv_table *survivor, recording *r, const scene *s, unsigned looks,
-                             unsigned neighbour) {
+                             unsigned neighbour, tally *total) {
     size_t of_kind[2] = {0, 0}, passed[2] = {0, 0}, looked = 0;
-    bool all = getenv("FORKKV_CRASH") != NULL || store_count(r) <= looks;
-    for (size_t n = 1; n <= store_count(r); n++)
-        of_kind[store_is_data(r, n)]++;
-    for (size_t n = 0; n <= store_count(r); n++) {
-        bool data = n > 0 && store_is_data(r, n);
-        size_t stride = all ? 1 : of_kind[data] / (looks / 2) + 1;
-        if (n > 0 && n < store_count(r) && passed[data]++ % stride != 0)
+    looks *= thorough() ? 10 : 1;
+    for (size_t n = 1; n <= step_count(r); n++)
+        of_kind[step_is_data(r, n)]++;
+    for (size_t n = 0; n <= step_count(r); n++) {
+        bool data = n > 0 && step_is_data(r, n);
+        size_t stride = step_count(r) <= looks ? 1 : of_kind[data] / (looks / 2) + 1;
+        if (n > 0 && n < step_count(r) && passed[data]++ % stride != 0)
             continue;
         replay(survivor, r, n);
-        use_what_is_left(survivor, &s->change, neighbour);
+        use_what_is_left(survivor, s, neighbour, total);
         looked++;
     }
     return looked;
@@ -115,32 +150,36 @@ static void repair_by_use(fkv_table *table, void *context) {
     fkv_repair(table);
 }
 
-/* At a few states of the first operation, kills the repair after each of its own stores. */
-static size_t kill_repairs(fkv_table *survivor, recording *r, const scene *s, unsigned neighbour) {
+/* At a few states of the first operation, kills the repair after each of its own steps. */
+static void kill_repairs(fkv_table *survivor, recording *r, const scene *s, unsigned neighbour,
+                         tally *total) {
     fkv_table *repairer = new_survivor(s->second);
-    size_t looked = 0;
+    unsigned rounds = REPAIRS * (thorough() ? 4 : 1);
     keep_alive(repairer, s->witness);
-    for (unsigned i = 1; i <= REPAIRS; i++) {
-        replay(repairer, r, store_count(r) * i / (REPAIRS + 1));
+    for (unsigned i = 1; i <= rounds; i++) {
+        replay(repairer, r, step_count(r) * i / (rounds + 1));
         recording *of_repair = record(repairer, repair_by_use, &neighbour);
-        looked += look_at_states(survivor, of_repair, s, s->looks / 6, neighbour);
+        total->states_of_repairs +=
+            look_at_states(survivor, of_repair, s, s->looks / 6, neighbour, total);
         free_recording(of_repair);
     }
     free_survivor(repairer);
-    return looked;
 }
 
-/* Kills the operation after each store, and some repairs of it. */
+/* Kills the operation after each step, and some repairs of it. */
 static void kill_everywhere(scene *s, operation run) {
+    tally total = {0};
     fkv_close_open_segment(s->witness);
     fkv_close_open_segment(s->second);
     recording *r = record(s->actor, run, s);
-    CHECK(!WATCH_WORKS || store_count(r) > 0);
+    CHECK(!WATCH_WORKS || step_count(r) > 0);
+    total.steps = step_count(r);
     fkv_table *survivor = new_survivor(s->witness);
-    unsigned neighbour = neighbour_of(s->witness, s->change.first);
-    size_t looked = look_at_states(survivor, r, s, s->looks, neighbour);
-    looked += kill_repairs(survivor, r, s, neighbour);
-    printf("%zu stores, %zu states looked at\n", store_count(r), looked);
+    unsigned neighbour = neighbour_of(s->witness, s);
+    total.states = look_at_states(survivor, r, s, s->looks, neighbour, &total);
+    kill_repairs(survivor, r, s, neighbour, &total);
+    test_note("%zu steps; killed at %zu of them and at %zu of repairs; a survivor waited %.1f ms at most",
+              total.steps, total.states, total.states_of_repairs, total.longest * 1e3);
     free_survivor(survivor);
     free_recording(r);
 }
@@ -197,22 +236,47 @@ TEST(kill_everywhere_in_an_expire_that_deletes) {
     kill_everywhere(&s, expire_target);
 }
 
-/* The stamped value's first 60 bytes become its first 60 bytes: an append of nothing. */
-static void append_nothing_and_count(fkv_table *table, void *context) {
-    scene *s = context;
-    uint64_t size;
+static void add_to_counter(fkv_table *table, void *context) {
+    (void)context;
     int64_t sum;
-    name name = number_name(s->change.first);
-    fkv_key key = number_key(table, &name), counter = text_key(table, "counter");
-    CHECK_OK(fkv_append(table, &key, "", 0, &size));
+    fkv_key counter = text_key(table, "counter");
     CHECK_OK(fkv_add(table, &counter, 1, &sum));
-    CHECK_OK(fkv_add(table, &counter, 99999, &sum));
+    CHECK_EQUAL(sum, 100);
 }
 
-TEST(kill_everywhere_in_append_and_add) {
+static void expect_99_or_100(fkv_table *survivor) {
+    const char *text = text_at(survivor, "counter");
+    CHECK(strcmp(text, "99") == 0 || strcmp(text, "100") == 0);
+}
+
+TEST(kill_everywhere_in_an_increment) {
     scene s = new_scene(4 * MIB);
     s.change = (change){3, 1, 1, 1};
-    kill_everywhere(&s, append_nothing_and_count);
+    s.name = "counter";
+    s.expect = expect_99_or_100;
+    CHECK_OK(put(s.witness, "counter", "99"));
+    kill_everywhere(&s, add_to_counter);
+}
+
+static void append_to_trail(fkv_table *table, void *context) {
+    (void)context;
+    uint64_t size;
+    fkv_key trail = text_key(table, "trail");
+    CHECK_OK(fkv_append(table, &trail, "three", 5, &size));
+}
+
+static void expect_two_or_three(fkv_table *survivor) {
+    const char *text = text_at(survivor, "trail");
+    CHECK(strcmp(text, "one two ") == 0 || strcmp(text, "one two three") == 0);
+}
+
+TEST(kill_everywhere_in_an_append) {
+    scene s = new_scene(4 * MIB);
+    s.change = (change){3, 1, 1, 1};
+    s.name = "trail";
+    s.expect = expect_two_or_three;
+    CHECK_OK(put(s.witness, "trail", "one two "));
+    kill_everywhere(&s, append_to_trail);
 }
 
 /* ---- memory -------------------------------------------------------------------------------------- */
@@ -404,6 +468,74 @@ TEST(kill_everywhere_in_departure) {
     s.change = (change){3, 1, 1, 1};
     kill_everywhere(&s, unregister);
     register_anew(s.actor, NULL);
+}
+
+static void open_and_close(fkv_table *table, void *context) {
+    (void)table;
+    fkv_fault fault;
+    CHECK_OK(fkv_attach(*(int *)context, FKV_ATTACHED, 0, &table, &fault));
+    fkv_detach(table);
+}
+
+TEST(kill_everywhere_in_attach_and_detach) {
+    scene s = new_scene(4 * MIB);
+    tally total = {0};
+    s.change = (change){3, 1, 1, 1};
+    recording *r = record_opening(s.witness->fd, s.witness, open_and_close, &s.witness->fd);
+    fkv_table *survivor = new_survivor(s.witness);
+    unsigned neighbour = neighbour_of(s.witness, &s);
+    total.states = look_at_states(survivor, r, &s, s.looks, neighbour, &total);
+    kill_repairs(survivor, r, &s, neighbour, &total);
+    test_note("%zu steps; killed at %zu of them and at %zu of repairs", step_count(r), total.states,
+              total.states_of_repairs);
+    free_survivor(survivor);
+    free_recording(r);
+}
+
+static const fkv_config small_table = {.memory_bytes = 4 * MIB};
+
+static void create_and_leave(fkv_table *table, void *context) {
+    fkv_fault fault;
+    CHECK_OK(fkv_create(*(int *)context, &small_table, FKV_ATTACHED, 0, &table, &fault));
+    table->base = NULL; /* dies here: gives nothing back */
+}
+
+/* Whoever comes next has a whole table: the one that was made, or another in its place. */
+static void open_or_create_over(int fd, bool attach_first) {
+    fkv_table *table;
+    fkv_fault fault;
+    fkv_status status = FKV_HALF_MADE;
+    if (attach_first)
+        status = fkv_attach(fd, FKV_ATTACHED, 0, &table, &fault);
+    if (status == FKV_HALF_MADE)
+        status = fkv_create(fd, &small_table, FKV_ATTACHED, 0, &table, &fault);
+    if (status == FKV_EXISTS)
+        status = fkv_attach(fd, FKV_ATTACHED, 0, &table, &fault);
+    if (status != FKV_OK)
+        test_failed(__FILE__, __LINE__, "%s", fault.text);
+    CHECK_OK(put(table, "k", "v"));
+    CHECK_TEXT(text_at(table, "k"), "v");
+    check_clean(table);
+    CHECK_EQUAL(facts_of(table).participants, 1);
+    expect_no_leak(table);
+    fkv_detach(table);
+}
+
+TEST(kill_everywhere_in_create) {
+    int fd = new_object();
+    size_t looked = 0;
+    recording *r = record_opening(fd, new_table(4 * MIB), create_and_leave, &fd);
+    size_t stride = thorough() ? 1 : step_count(r) / 250 + 1;
+    for (size_t n = 0; n <= step_count(r); n++) {
+        if (n % stride != 0 && n < step_count(r))
+            continue;
+        int copy = new_object();
+        put_state(r, n, copy);
+        open_or_create_over(copy, looked++ % 50 == 0); /* attach waits a while for a creator */
+        close(copy);
+    }
+    test_note("%zu steps; killed at %zu of them", step_count(r), looked);
+    free_recording(r);
 }
 
 static void sweep_all(fkv_table *table, void *context) {

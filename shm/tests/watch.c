@@ -1,61 +1,79 @@
-/* watch.c -- recording the stores of an operation, and putting a copy into the state after each.
+/* watch.c -- recording the steps of an operation, and putting a copy into the state after each.
  *
  * The operation runs with its mapping write-protected. Each store faults; the handler lets just that
- * one instruction through (trap flag), notes the bytes around it, and protects again. */
+ * one instruction through (trap flag), notes the bytes around it, and protects again. The system calls
+ * that change the object are wrapped by the linker (see the Makefile) and noted as well. */
 #include "watch.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <ucontext.h>
 #include <unistd.h>
 
 #define AROUND 64 /* bytes noted from a store's address on: no instruction stores more */
 #define TRAP_FLAG 0x100
 #define DIRECTION_FLAG 0x400
-#define STORES_MAX 400000
+#define STEPS_MAX 400000
 
-typedef struct store {
-    uint64_t offset;
-    uint8_t bytes[AROUND];
-} store;
+enum step_kind { STORE, RESERVE, GIVE_BACK, RESIZE };
+
+typedef struct step {
+    enum step_kind kind;
+    uint64_t offset, size; /* RESIZE: the object's new size */
+    uint8_t bytes[AROUND]; /* STORE */
+} step;
+
+/* The object as bytes, and which of its pages have memory. */
+typedef struct image {
+    uint64_t size;
+    uint8_t *bytes;
+    bool *present;
+} image;
 
 struct recording {
-    fkv_geometry geometry;
-    uint8_t *before, *image; /* the states before the first store, and after `applied` of them */
-    bool *present;           /* by page: no hole, in some state */
-    store *stores;
+    uint64_t object_bytes, segments_off, activity_off;
+    image before, now; /* `now` is the state after `applied` steps */
+    step *steps;
     size_t count, applied;
 };
 
-/* ---- recording ---------------------------------------------------------------------------------- */
+/* ---- noting ------------------------------------------------------------------------------------- */
 
-#if WATCH_WORKS
 static struct {
-    recording *r;
-    uint8_t *base;
-    uint64_t size;
+    recording *r;     /* NULL: nothing is being recorded */
+    uint8_t *base;    /* of the mapping, or NULL until it is made */
     uint8_t *address; /* of the store that is being let through */
 } watched;
 
+static step *next_step(enum step_kind kind, uint64_t offset, uint64_t size) {
+    recording *r = watched.r;
+    if (r->count == STEPS_MAX)
+        _exit(4);
+    r->steps[r->count] = (step){.kind = kind, .offset = offset, .size = size};
+    return &r->steps[r->count++];
+}
+
+static void note_store(const uint8_t *address) {
+    uint64_t offset = (uint64_t)(address - watched.base);
+    if (offset > watched.r->object_bytes - AROUND)
+        offset = watched.r->object_bytes - AROUND;
+    memcpy(next_step(STORE, offset, AROUND)->bytes, watched.base + offset, AROUND);
+}
+
 static void protect(int how) {
-    if (mprotect(watched.base, watched.size, how) != 0)
+    if (WATCH_WORKS && watched.base != NULL &&
+        mprotect(watched.base, watched.r->object_bytes, how) != 0)
         _exit(3);
 }
 
-static void note(uint8_t *address) {
-    recording *r = watched.r;
-    uint64_t offset = (uint64_t)(address - watched.base);
-    if (r->count == STORES_MAX)
-        _exit(4);
-    if (offset > watched.size - AROUND)
-        offset = watched.size - AROUND;
-    r->stores[r->count].offset = offset;
-    memcpy(r->stores[r->count++].bytes, watched.base + offset, AROUND);
-}
+/* ---- stores --------------------------------------------------------------------------------------- */
 
+#if WATCH_WORKS
 /* Does what `rep movsb` would do, 64 bytes a store: the trap flag would stop at every byte. */
 static bool step_over_string_move(greg_t *regs) {
     const uint8_t *code = (const uint8_t *)regs[REG_RIP];
@@ -66,7 +84,7 @@ static bool step_over_string_move(greg_t *regs) {
         size = left < AROUND ? left : AROUND;
         memcpy(to, (const void *)regs[REG_RSI], size);
         regs[REG_RSI] += (greg_t)size;
-        note(to);
+        note_store(to);
     }
     regs[REG_RDI] = (greg_t)to;
     regs[REG_RCX] = 0;
@@ -77,9 +95,9 @@ static bool step_over_string_move(greg_t *regs) {
 static void on_fault(int signal_number, siginfo_t *info, void *context) {
     greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
     uint8_t *address = info->si_addr;
-    if (address < watched.base || address >= watched.base + watched.size ||
-        watched.address != NULL) { /* not a store that we asked for: a real crash */
-        signal(signal_number, SIG_DFL);
+    if (watched.base == NULL || address < watched.base ||
+        address >= watched.base + watched.r->object_bytes || watched.address != NULL) {
+        signal(signal_number, SIG_DFL); /* not a store that we asked for: a real crash */
         return;
     }
     protect(PROT_READ | PROT_WRITE);
@@ -93,78 +111,231 @@ static void on_fault(int signal_number, siginfo_t *info, void *context) {
 
 static void on_trap(int signal_number, siginfo_t *info, void *context) {
     (void)signal_number, (void)info;
-    note(watched.address);
+    note_store(watched.address);
     watched.address = NULL;
     protect(PROT_READ);
     ((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG;
 }
+#endif
 
-static void watch(fkv_table *table, recording *r, operation run, void *context) {
+/* ---- system calls ----------------------------------------------------------------------------------- */
+
+int __real_fallocate(int fd, int mode, off_t offset, off_t size);
+int __real_posix_fallocate(int fd, off_t offset, off_t size);
+int __real_ftruncate(int fd, off_t size);
+void *__real_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset);
+int __wrap_fallocate(int fd, int mode, off_t offset, off_t size);
+int __wrap_posix_fallocate(int fd, off_t offset, off_t size);
+int __wrap_ftruncate(int fd, off_t size);
+void *__wrap_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset);
+int __real_munmap(void *address, size_t size);
+int __wrap_munmap(void *address, size_t size);
+
+int __wrap_fallocate(int fd, int mode, off_t offset, off_t size) {
+    int result = __real_fallocate(fd, mode, offset, size);
+    if (watched.r != NULL && result == 0)
+        next_step(mode & FALLOC_FL_PUNCH_HOLE ? GIVE_BACK : RESERVE, (uint64_t)offset, (uint64_t)size);
+    return result;
+}
+
+int __wrap_posix_fallocate(int fd, off_t offset, off_t size) {
+    int result = __real_posix_fallocate(fd, offset, size);
+    if (watched.r != NULL && result == 0)
+        next_step(RESERVE, (uint64_t)offset, (uint64_t)size);
+    return result;
+}
+
+int __wrap_ftruncate(int fd, off_t size) {
+    int result = __real_ftruncate(fd, size);
+    if (watched.r != NULL && result == 0)
+        next_step(RESIZE, 0, (uint64_t)size);
+    return result;
+}
+
+void *__wrap_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset) {
+    uint8_t *base = __real_mmap(address, size, protection, flags, fd, offset);
+    if (watched.r != NULL && watched.base == NULL && fd >= 0 && base != MAP_FAILED &&
+        size == watched.r->object_bytes) {
+        watched.base = base;
+        protect(PROT_READ);
+    }
+    return base;
+}
+
+int __wrap_munmap(void *address, size_t size) {
+    if (address == watched.base)
+        watched.base = NULL;
+    return __real_munmap(address, size);
+}
+
+/* ---- recording ---------------------------------------------------------------------------------- */
+
+static void watch(recording *r, fkv_table *table, operation run, void *context) {
+    watched.r = r;
+    watched.base = table != NULL ? table->base : NULL;
+#if WATCH_WORKS
     struct sigaction fault = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO}, old_fault;
     struct sigaction trap = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO}, old_trap;
-    watched.r = r;
-    watched.base = table->base;
-    watched.size = table->geometry.object_bytes;
     sigaction(SIGSEGV, &fault, &old_fault);
     sigaction(SIGTRAP, &trap, &old_trap);
+#endif
     protect(PROT_READ);
     run(table, context);
     protect(PROT_READ | PROT_WRITE);
+#if WATCH_WORKS
     sigaction(SIGSEGV, &old_fault, NULL);
     sigaction(SIGTRAP, &old_trap, NULL);
-}
-#else
-static void watch(fkv_table *table, recording *r, operation run, void *context) {
-    (void)r;
-    run(table, context);
-}
 #endif
-
-/* Copies what is not a hole. */
-static void copy_object(const fkv_table *table, recording *r) {
-    off_t end = (off_t)r->geometry.object_bytes, at = 0;
-    while ((at = lseek(table->fd, at, SEEK_DATA)) >= 0 && at < end) {
-        off_t hole = lseek(table->fd, at, SEEK_HOLE);
-        memcpy(r->before + at, table->base + at, (size_t)(hole - at));
-        for (; at < hole; at += FKV_KERNEL_PAGE)
-            r->present[at / FKV_KERNEL_PAGE] = true;
-    }
-    memcpy(r->image, r->before, r->geometry.object_bytes);
+    watched.r = NULL;
 }
 
-recording *record(fkv_table *table, operation run, void *context) {
+static void set_present(image *i, uint64_t offset, uint64_t size, bool present) {
+    for (uint64_t page = offset / FKV_KERNEL_PAGE; page * FKV_KERNEL_PAGE < offset + size; page++)
+        i->present[page] = present;
+}
+
+/* What a table at rest says is reserved, whether it was written to or not. */
+static void mark_reserved(const fkv_table *table, image *i) {
+    const fkv_geometry *g = &table->geometry;
+    set_present(i, 0, g->index_off, true);
+    for (uint32_t p = 0; p < g->partition_count; p++)
+        set_present(i, g->index_off + p * g->index_range_bytes,
+                    atomic_load(&table->partitions[p].index_bytes), true);
+    for (uint32_t s = 0; s < g->segment_count; s++)
+        if (FKV_STATE_KIND(fkv_state_of(table, s)) != FKV_SEGMENT_ABSENT)
+            set_present(i, fkv_segment_offset(table, s), table->segment_bytes, true);
+    for (uint32_t e = 0; e < FKV_ENTRIES; e++)
+        if (atomic_load(&table->entries[e].page_reserved))
+            set_present(i, g->activity_off + e * FKV_ACTIVITY_SIZE, FKV_ACTIVITY_SIZE, true);
+}
+
+static image new_image(uint64_t object_bytes) {
+    return (image){.bytes = calloc(1, object_bytes),
+                   .present = calloc(object_bytes / FKV_KERNEL_PAGE, sizeof(bool))};
+}
+
+static void copy_image(const recording *r, image *to, const image *from) {
+    to->size = from->size;
+    memcpy(to->bytes, from->bytes, r->object_bytes);
+    memcpy(to->present, from->present, r->object_bytes / FKV_KERNEL_PAGE * sizeof(bool));
+}
+
+static recording *new_recording(int fd, const fkv_table *like) {
     recording *r = calloc(1, sizeof *r);
-    r->geometry = table->geometry;
-    r->image = calloc(1, r->geometry.object_bytes);
-    r->before = calloc(1, r->geometry.object_bytes);
-    r->present = calloc(1, r->geometry.object_bytes / FKV_KERNEL_PAGE);
-    r->stores = malloc(STORES_MAX * sizeof *r->stores);
-    copy_object(table, r);
-    watch(table, r, run, context);
-    for (size_t i = 0; i < r->count; i++)
-        r->present[r->stores[i].offset / FKV_KERNEL_PAGE] =
-            r->present[(r->stores[i].offset + AROUND - 1) / FKV_KERNEL_PAGE] = true;
+    struct stat facts;
+    CHECK(fstat(fd, &facts) == 0);
+    r->object_bytes = like->geometry.object_bytes;
+    r->segments_off = like->geometry.segments_off;
+    r->activity_off = like->geometry.activity_off;
+    r->before = new_image(r->object_bytes);
+    r->now = new_image(r->object_bytes);
+    r->steps = malloc(STEPS_MAX * sizeof *r->steps);
+    r->before.size = (uint64_t)facts.st_size;
     return r;
 }
 
+static void read_object(image *i, int fd) {
+    off_t end = (off_t)i->size, at = 0;
+    while ((at = lseek(fd, at, SEEK_DATA)) >= 0 && at < end) {
+        off_t hole = lseek(fd, at, SEEK_HOLE);
+        CHECK(pread(fd, i->bytes + at, (size_t)(hole - at), at) == hole - at);
+        at = hole;
+    }
+}
+
+recording *record(fkv_table *table, operation run, void *context) {
+    recording *r = new_recording(table->fd, table);
+    read_object(&r->before, table->fd);
+    mark_reserved(table, &r->before);
+    copy_image(r, &r->now, &r->before);
+    watch(r, table, run, context);
+    return r;
+}
+
+recording *record_opening(int fd, const fkv_table *like, operation run, void *context) {
+    recording *r = new_recording(fd, like);
+    read_object(&r->before, fd);
+    if (r->before.size > 0) /* it is the table of `like` */
+        mark_reserved(like, &r->before);
+    copy_image(r, &r->now, &r->before);
+    watch(r, NULL, run, context);
+    return r;
+}
+
+static void free_image(image *i) {
+    free(i->bytes);
+    free(i->present);
+}
+
 void free_recording(recording *r) {
-    free(r->image);
-    free(r->before);
-    free(r->present);
-    free(r->stores);
+    free_image(&r->before);
+    free_image(&r->now);
+    free(r->steps);
     free(r);
 }
 
-size_t store_count(const recording *r) {
+size_t step_count(const recording *r) {
     return r->count;
 }
 
-bool store_is_data(const recording *r, size_t n) {
-    uint64_t offset = r->stores[n - 1].offset;
-    return offset >= r->geometry.segments_off && offset < r->geometry.activity_off;
+bool step_is_data(const recording *r, size_t n) {
+    const step *s = &r->steps[n - 1];
+    return s->kind == STORE && s->offset >= r->segments_off && s->offset < r->activity_off;
 }
 
 /* ---- replaying ------------------------------------------------------------------------------------ */
+
+static void store(image *i, const step *s) {
+    for (uint64_t at = 0; at < s->size; at++)
+        if (i->bytes[s->offset + at] != s->bytes[at])
+            CHECK(i->present[(s->offset + at) / FKV_KERNEL_PAGE]); /* reserved before the first touch */
+    memcpy(i->bytes + s->offset, s->bytes, s->size);
+}
+
+static void apply(recording *r, const step *s) {
+    image *i = &r->now;
+    switch (s->kind) {
+    case STORE:
+        store(i, s);
+        break;
+    case RESERVE:
+        set_present(i, s->offset, s->size, true);
+        break;
+    case GIVE_BACK:
+        set_present(i, s->offset, s->size, false);
+        memset(i->bytes + s->offset, 0, s->size);
+        break;
+    case RESIZE:
+        CHECK(s->size == 0 || i->size == 0);
+        i->size = s->size;
+        set_present(i, 0, r->object_bytes, false);
+        memset(i->bytes, 0, r->object_bytes);
+    }
+}
+
+static void advance(recording *r, size_t n) {
+    if (n < r->applied) {
+        copy_image(r, &r->now, &r->before);
+        r->applied = 0;
+    }
+    while (r->applied < n)
+        apply(r, &r->steps[r->applied++]);
+}
+
+void put_state(recording *r, size_t n, int fd) {
+    uint64_t pages = r->object_bytes / FKV_KERNEL_PAGE;
+    advance(r, n);
+    CHECK(ftruncate(fd, (off_t)r->now.size) == 0);
+    CHECK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)r->object_bytes) == 0);
+    for (uint64_t first = 0, page = 0; page < pages; first = page) {
+        while (page < pages && r->now.present[page])
+            page++;
+        off_t at = (off_t)(first * FKV_KERNEL_PAGE);
+        size_t size = (page - first) * FKV_KERNEL_PAGE;
+        CHECK(size == 0 || pwrite(fd, r->now.bytes + at, size, at) == (ssize_t)size);
+        page += size == 0;
+    }
+}
 
 fkv_table *new_survivor(const fkv_table *table) {
     fkv_table *survivor = malloc(sizeof *survivor);
@@ -186,28 +357,8 @@ fkv_table *new_survivor(const fkv_table *table) {
     return survivor;
 }
 
-static void advance(recording *r, size_t n) {
-    if (n < r->applied) {
-        memcpy(r->image, r->before, r->geometry.object_bytes);
-        r->applied = 0;
-    }
-    for (; r->applied < n; r->applied++)
-        memcpy(r->image + r->stores[r->applied].offset, r->stores[r->applied].bytes, AROUND);
-}
-
 void replay(fkv_table *survivor, recording *r, size_t n) {
-    uint64_t pages = r->geometry.object_bytes / FKV_KERNEL_PAGE;
-    advance(r, n);
-    CHECK(fallocate(survivor->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-                    (off_t)r->geometry.object_bytes) == 0);
-    for (uint64_t first = 0, page = 0; page < pages; first = page) {
-        while (page < pages && r->present[page])
-            page++;
-        off_t at = (off_t)(first * FKV_KERNEL_PAGE);
-        size_t size = (page - first) * FKV_KERNEL_PAGE;
-        CHECK(size == 0 || pwrite(survivor->fd, r->image + at, size, at) == (ssize_t)size);
-        page += size == 0;
-    }
+    put_state(r, n, survivor->fd);
     survivor->open_segment = survivor->left_segment = FKV_NO_SEGMENT;
     survivor->held_count = 0;
 }
