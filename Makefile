@@ -23,7 +23,7 @@ build: $(STAMP)  ## the virtual environment and the C extension
 demo: build  ## four workers, two clients, their counts and what they mean
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash perf/demo.sh
 
-test: lint types san pytest  ## all that must pass
+test: lint types san tsan mutants pytest  ## all that must pass
 
 pytest: build
 	$(BIN)/python -m pytest
@@ -40,6 +40,15 @@ types: build  ## mypy on the tree as it is installed: clients and perf are parts
 san:  ## the C core's own tests under ASan and UBSan, without Python
 	$(MAKE) --no-print-directory -C shm/tests san
 	$(MAKE) --no-print-directory -C forkkv/wire/tests san
+
+tsan:  ## threads of the C core under ThreadSanitizer
+	$(MAKE) --no-print-directory -C shm/tests tsan
+
+mutants:  ## negative controls: the C tests must notice a core that is broken on purpose
+	$(MAKE) --no-print-directory -C shm/tests mutants
+
+crash:  ## the long form: killed at every instruction, in more states, many times; prints its seeds
+	$(MAKE) --no-print-directory -C shm/tests crash
 
 bench: build  ## both sides of each comparison in one interleaved run
 	$(BIN)/python -m pip install -qq --editable '.[bench]'
@@ -60,4 +69,4 @@ clean:
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-.PHONY: all build demo test pytest lint types san bench golden format clean help
+.PHONY: all build demo test pytest lint types san tsan mutants crash bench golden format clean help

@@ -8,9 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "watch.h"
+#include "trace.h"
 
-enum { KEYS = 40, TARGETS = 8, REPAIRS = 6 };
+enum { KEYS = 40, TARGETS = 8, REPAIRS = 6, OTHERS_MAX = 8000 };
 #define NEVER UINT32_MAX
 
 /* What an operation does to the keys `first` .. `first + count - 1`, all or none of it at once. */
@@ -23,14 +23,16 @@ typedef struct scene {
     fkv_table *actor, *second, *witness; /* participants of one table: who dies, repairs, survives */
     change change;
     size_t size;    /* of the value that is set */
-    unsigned looks; /* states to look at, about, if there are more */
+    unsigned looks;  /* states to look at, about, if there are more */
+    unsigned living; /* participants when a child has been killed */
+    unsigned others[OTHERS_MAX], other_count; /* more keys that nobody touches */
     const char *name;                    /* of a key beside the numbered ones that it changes, */
     void (*expect)(fkv_table *survivor); /* and what that must hold; or NULL */
 } scene;
 
 /* What a test says when it is over: how much it has looked at. */
 typedef struct tally {
-    size_t steps, states, states_of_repairs;
+    size_t states, states_of_repairs, kills, instructions;
     double longest; /* single operation of a survivor, in seconds */
 } tally;
 
@@ -39,13 +41,23 @@ static bool thorough(void) {
 }
 
 static scene new_scene(uint64_t memory_bytes) {
-    scene s = {.size = 100, .looks = 300};
+    scene s = {.size = 100, .looks = 300, .living = 3};
     s.witness = new_table(memory_bytes);
     s.actor = attach_again(s.witness);
     s.second = attach_again(s.witness);
     for (unsigned i = 0; i < KEYS; i++)
         CHECK_OK(put_stamped(s.actor, i, 1, 60));
     return s;
+}
+
+static void keep_other(scene *s, unsigned number) {
+    CHECK(s->other_count < OTHERS_MAX);
+    s->others[s->other_count++] = number;
+}
+
+static void put_other(scene *s, unsigned number, size_t size) {
+    CHECK_OK(put_stamped(s->actor, number, 1, size));
+    keep_other(s, number);
 }
 
 static uint64_t sequence_of(fkv_table *table, unsigned number) {
@@ -73,6 +85,8 @@ static void expect_keys(fkv_table *survivor, const scene *s, unsigned written) {
     uint64_t found = UINT64_MAX;
     if (s->expect != NULL && written == NEVER)
         s->expect(survivor);
+    for (unsigned i = 0; i < s->other_count; i++)
+        CHECK_EQUAL(sequence_of(survivor, s->others[i]), 1);
     for (unsigned i = 0; i < KEYS; i++) {
         bool target = i >= c->first && i < c->first + c->count;
         uint64_t sequence = i == written ? c->before : sequence_of(survivor, i);
@@ -105,8 +119,9 @@ static void expect_no_leak(fkv_table *survivor) {
     CHECK_EQUAL(facts.st_blocks * 512, facts_of(survivor).memory_used_bytes);
 }
 
-/* The survivor meets the table as the dead left it. */
-static void use_what_is_left(fkv_table *survivor, const scene *s, unsigned neighbour, tally *total) {
+/* The survivor, one of `living` participants, meets the table as the dead left it. */
+static void use_what_is_left(fkv_table *survivor, const scene *s, unsigned neighbour, unsigned living,
+                             tally *total) {
     double began = seconds_now();
     sequence_of(survivor, s->change.first);
     double took = seconds_now() - began;
@@ -118,7 +133,7 @@ static void use_what_is_left(fkv_table *survivor, const scene *s, unsigned neigh
     expect_keys(survivor, s, written);
     if (written != NEVER)
         CHECK_EQUAL(sequence_of(survivor, s->change.first), 77);
-    CHECK_EQUAL(facts_of(survivor).participants, 1);
+    CHECK_EQUAL(facts_of(survivor).participants, living);
     expect_no_leak(survivor);
 }
 
@@ -136,7 +151,7 @@ static size_t look_at_states(fkv_table *survivor, recording *r, const scene *s, 
         if (n > 0 && n < step_count(r) && passed[data]++ % stride != 0)
             continue;
         replay(survivor, r, n);
-        use_what_is_left(survivor, s, neighbour, total);
+        use_what_is_left(survivor, s, neighbour, 1, total);
         looked++;
     }
     return looked;
@@ -166,20 +181,37 @@ static void kill_repairs(fkv_table *survivor, recording *r, const scene *s, unsi
     free_survivor(repairer);
 }
 
-/* Kills the operation after each step, and some repairs of it. */
+/* On the table itself, put back each time: a child is really killed after some number of instructions,
+ * with its locks and descriptors. Instructions are stepped one by one, so they are bounded. */
+static void kill_children(recording *r, scene *s, operation run, unsigned neighbour, tally *total) {
+    size_t budget = thorough() ? 2000000 : 30000;
+    uint64_t chance = random_seed();
+    for (size_t stepped = 0, whole = 0; WATCH_WORKS && stepped < budget; total->kills += whole > 0) {
+        replay(s->witness, r, 0);
+        size_t point = whole == 0 ? budget / 4 : 1 + random_below(&chance, (unsigned)whole);
+        size_t steps = kill_after(point, s->actor, run, s);
+        whole = whole == 0 ? steps : whole;
+        stepped += steps + 1;
+        use_what_is_left(s->witness, s, neighbour, s->living, total);
+        total->instructions = whole;
+    }
+}
+
+/* Kills the operation after each step, some repairs of it, and real children at some instructions. */
 static void kill_everywhere(scene *s, operation run) {
     tally total = {0};
     fkv_close_open_segment(s->witness);
     fkv_close_open_segment(s->second);
     recording *r = record(s->actor, run, s);
     CHECK(!WATCH_WORKS || step_count(r) > 0);
-    total.steps = step_count(r);
     fkv_table *survivor = new_survivor(s->witness);
     unsigned neighbour = neighbour_of(s->witness, s);
     total.states = look_at_states(survivor, r, s, s->looks, neighbour, &total);
     kill_repairs(survivor, r, s, neighbour, &total);
-    test_note("%zu steps; killed at %zu of them and at %zu of repairs; a survivor waited %.1f ms at most",
-              total.steps, total.states, total.states_of_repairs, total.longest * 1e3);
+    kill_children(r, s, run, neighbour, &total);
+    test_note("%zu steps: killed at %zu, and at %zu of its repairs; %zu children killed within %zu "
+              "instructions; a survivor waited %.1f ms at most", step_count(r), total.states,
+              total.states_of_repairs, total.kills, total.instructions, total.longest * 1e3);
     free_survivor(survivor);
     free_recording(r);
 }
@@ -302,10 +334,12 @@ static void use_all_memory(scene *s) {
     while (put_stamped(s->actor, count, 1, 1000) == FKV_OK)
         count++;
     for (unsigned i = 100; i < count; i++)
-        if (i % 8 != 0)
+        if (i % 8 == 0)
+            keep_other(s, i);
+        else
             CHECK_OK(drop_number(s->actor, i));
     while (fkv_segments_available(s->actor) > s->actor->geometry.reserve_segments)
-        CHECK_OK(put_stamped(s->actor, count++, 1, 1000));
+        put_other(s, count++, 1000);
     s->looks = 100;
 }
 
@@ -327,9 +361,9 @@ TEST(kill_everywhere_in_a_set_that_clears_a_stretch_for_a_run) {
 
 TEST(kill_everywhere_in_a_set_that_frees_a_dead_run) {
     scene s = new_scene(4 * MIB);
-    CHECK_OK(put_stamped(s.actor, 1000, 1, 6 * s.actor->segment_bytes));
+    CHECK_OK(put_stamped(s.actor, 90000, 1, 6 * s.actor->segment_bytes));
     use_all_memory(&s);
-    CHECK_OK(drop_number(s.actor, 1000));
+    CHECK_OK(drop_number(s.actor, 90000));
     s.change = (change){3, 1, 1, 9};
     s.size = s.actor->segment_bytes * 2;
     kill_everywhere(&s, set_targets);
@@ -359,7 +393,7 @@ static void fill_partition_of(scene *s, unsigned number) {
         name other_name = number_name(other);
         fkv_key other_key = number_key(s->actor, &other_name);
         if (fkv_partition_of(s->actor, other_key.hash) == partition)
-            CHECK_OK(put_stamped(s->actor, other, 1, STAMP_SIZE));
+            put_other(s, other, STAMP_SIZE);
     }
 }
 
@@ -454,6 +488,7 @@ static void register_anew(fkv_table *table, void *context) {
 TEST(kill_everywhere_in_registration) {
     scene s = new_scene(4 * MIB);
     s.change = (change){3, 1, 1, 1};
+    s.living = 2; /* the actor's entry is no longer, or not yet, its own */
     fkv_unregister(s.actor);
     kill_everywhere(&s, register_anew);
 }
@@ -466,6 +501,7 @@ static void unregister(fkv_table *table, void *context) {
 TEST(kill_everywhere_in_departure) {
     scene s = new_scene(4 * MIB);
     s.change = (change){3, 1, 1, 1};
+    s.living = 2;
     kill_everywhere(&s, unregister);
     register_anew(s.actor, NULL);
 }

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Negative controls: breaks the table in one place at a time, and expects the tests to notice.
+#   mutants.sh DIR      DIR holds the objects of the plain build
+# A mutant is one file changed by sed. One that changes nothing, or that no test notices, is a failure:
+# then the tests prove less than they say.
+set -u
+cd "$(dirname "$0")" || exit 2
+objects=$1
+made=$objects/mutants
+mkdir -p "$made"
+survived=0
+
+# mutant NAME FILE TESTS SED: the tests with such parts in their names must fail when FILE is changed.
+mutant() {
+    local name=$1 file=$2 tests=$3 change=$4 others
+    sed -E "$change" "../$file.c" > "$made/$file.c"
+    if cmp -s "../$file.c" "$made/$file.c"; then
+        echo "STALE   $name: its change no longer finds its place in $file.c"
+        survived=1
+        return
+    fi
+    mapfile -t others < <(find "$objects" -maxdepth 1 -name '*.o' ! -name "$file.o")
+    # shellcheck disable=SC2086 # several words each
+    if ! $CC $CFLAGS -w -c -o "$made/$file.o" "$made/$file.c" ||
+        ! $CC $CFLAGS $LINK -o "$made/tests" "${others[@]}" "$made/$file.o"; then
+        echo "BROKEN  $name: does not compile"
+        survived=1
+    elif DEADLINE=20 "$made/tests" $tests > "$made/$name.log" 2>&1; then
+        echo "MISSED  $name: no test of \"$tests\" has noticed"
+        survived=1
+    else
+        echo "caught  $name: $(grep -A1 ^FAILED "$made/$name.log" | sed -n '2s/^ *//p')"
+    fi
+}
+
+# within FUNCTION SED: the change, within one function.
+within() {
+    echo "/^[a-z].*[ *]$1\(/,/^\}/ { $2 }"
+}
+
+mutant publishes_before_it_writes write everywhere_in_an_overwrite "$(within set_composed '
+    /value_size > 0/d
+    /memcpy/d
+    s/return lock_and_set\(table, request\);/status = lock_and_set(table, request);\
+    if (request->item) memcpy((char *)fkv_item_value(request->item), value, value_size);\
+    return status;/')"
+mutant skips_the_lock lock "everywhere_in_a_set_of_a_new_key" "$(within fkv_partition_lock '
+    s/return .*/return (void)table, (void)partition, FKV_OK;/')"
+mutant takes_over_without_mending lock "everywhere_in_a_set_of_a_new_key" "$(within fkv_lock_take_over '
+    /mend\(table/d')"
+mutant never_takes_over participant "waiters_go_on" "$(within fkv_owner_alive 's/return false;/return true;/
+    s/return FKV_IDENTITY_ROLE.*/return true || (/; s/^( *)FKV_IDENTITY_GENERATION\(identity\) ==.*/\1false);/')"
+mutant commits_without_the_word commit everywhere_in_set_many "$(within commit_all '/commit point/d')"
+mutant commits_before_the_intent_is_written commit everywhere_in_set_many "$(within commit_all '
+    s/^ *set_intent.*commit point.*//
+    0,/for \(/ s/(for \(size_t i = 0; i < work->count; i\+\+\) \{)/set_intent(table, offset_of(table, work->intent));\
+    \1/')"
+mutant reads_in_the_middle_of_a_commit index everywhere_in_set_many "$(within fkv_search_racy '
+    s/found->shape & FKV_SHAPE_COMMIT/0/')"
+mutant publishes_a_growth_before_the_copy index everywhere_in_a_set_that_doubles "$(within fkv_grow_locked '
+    /atomic_store_explicit\(&partition->shape/d
+    s/^(    for \(uint32_t i = 0; i < pages; i\+\+\) \{)/    atomic_store(\&partition->shape, shape + FKV_SHAPE_STEP + 1);\
+\1/')"
+mutant touches_before_it_reserves segment everywhere_in_a_set_that_takes "$(within fkv_reserve_listed '
+    s/result = fallocate\(.*/result = 0;/')"
+mutant frees_before_it_moves reclaim "everywhere_in_reclaim" "$(within reclaim '
+    s/run \? FKV_OK : empty_segment\(table, victim\)/FKV_OK/')"
+mutant leaves_the_generation segment reader_is_not_fooled "$(within free_one_listed '/generation/d')"
+mutant leaves_the_segments_of_the_dead repair everywhere_in_an_overwrite "$(within repair_entry '
+    /fkv_adopt_segments_listed/d')"
+mutant leaves_what_is_not_accounted_for segment everywhere_in_a_set_that_takes "$(within fkv_recount_list_listed '
+    /fkv_punch_unreserved_listed/d')"
+mutant says_magic_first object everywhere_in_create "$(within init_regions '
+    s/^(    fkv_header \*h = table->header;)/\1 h->magic = FKV_MAGIC;/')"
+
+exit $survived
