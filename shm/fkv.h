@@ -215,6 +215,14 @@ typedef struct fkv_pair {
 fkv_status fkv_set_many(fkv_table *table, const fkv_pair *pairs, size_t count, unsigned flags,
                         int64_t expires_at_ms);
 
+/* Gives value and expiry of `from` to `to`, whose own are dropped; `from` is gone. One step, also under
+ * kill -9; the keys may be of two databases. FKV_MISS: there is no `from`. FKV_NX: only if there is
+ * no `to`, else FKV_UNMET. To itself: nothing changes. */
+fkv_status fkv_rename(fkv_table *table, const fkv_key *from, const fkv_key *to, unsigned flags);
+
+/* The same, and `from` stays. */
+fkv_status fkv_copy(fkv_table *table, const fkv_key *from, const fkv_key *to, unsigned flags);
+
 /* Keys of a database (FKV_ALL_DATABASES: of all), and how many of them have an expiry. */
 uint64_t fkv_count(fkv_table *table, unsigned database, uint64_t *ret_expiring);
 

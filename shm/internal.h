@@ -319,6 +319,8 @@ uint64_t fkv_item_slot(const fkv_table *table, const fkv_item *item, const fkv_k
 
 /* Writes head, expiry and key of an item to come, in a private place. The value is the caller's to
  * write; then fkv_append_done. */
+fkv_item *fkv_compose(fkv_table *table, const fkv_key *key, uint64_t value_size,
+                      int64_t expires_at_ms, enum fkv_room kind, fkv_status *ret_status);
 fkv_item *fkv_compose_any(fkv_table *table, const fkv_key *key, uint64_t value_size,
                           int64_t expires_at_ms, fkv_status *ret_status);
 fkv_status fkv_publish_locked(fkv_table *table, const fkv_key *key, const fkv_found *found,
@@ -327,7 +329,38 @@ void fkv_remove_locked(fkv_table *table, const fkv_key *key, const fkv_found *fo
 fkv_status fkv_set_keeping_ttl(fkv_table *table, fkv_set_request *request, const void *value,
                                size_t value_size);
 
-/* ---- commit.c, repair.c --------------------------------------------------------------------- */
+/* ---- commit.c, clear.c, lock_many.c, repair.c ------------------------------------------------ */
+
+/* One slot of a commit: what it is to hold. */
+typedef struct fkv_planned {
+    const fkv_key *key;
+    const fkv_item *item; /* NULL: the key goes */
+    fkv_partition *partition;
+    _Atomic uint64_t *slot_at; /* by fkv_place_all_locked */
+    bool fresh;                /* the slot was empty, and is claimed */
+} fkv_planned;
+
+/* Those of one partition are neighbours in `planned`; `partitions` are what fkv_lock_many locks. */
+typedef struct fkv_commit {
+    fkv_planned *planned;
+    fkv_partition **partitions;
+    fkv_intent *intent;
+    size_t count, partition_count;
+} fkv_commit;
+
+fkv_intent *fkv_compose_intent(fkv_table *table, size_t count, enum fkv_room kind,
+                               fkv_status *ret_status);
+/* FKV_UNMET: FKV_NX, and one of the keys is there. FKV_MISS: one that should go is not. */
+fkv_status fkv_place_all_locked(fkv_table *table, fkv_commit *commit, unsigned flags);
+void fkv_commit_all_locked(fkv_table *table, fkv_commit *commit);
+void fkv_flag_locked(fkv_table *table, fkv_partition *partition);
+void fkv_unflag_locked(fkv_partition *partition);
+void fkv_set_intent(fkv_table *table, const fkv_intent *intent);
+void fkv_clear_partition_locked(fkv_table *table, fkv_partition *partition, unsigned database);
+static inline bool fkv_same_key(const fkv_key *a, const fkv_key *b) {
+    return a->hash == b->hash && a->size == b->size && a->database == b->database &&
+           memcmp(a->data, b->data, a->size) == 0;
+}
 
 void fkv_finish_commit_locked(fkv_table *table, fkv_partition *partition);
 fkv_status fkv_lock_many(fkv_table *table, fkv_partition **partitions, size_t *count);

@@ -22,6 +22,8 @@ typedef struct revision {
 /* Reads the key without a lock for a revision. FKV_BUSY when interfered with too often. */
 static fkv_status look(fkv_table *table, revision *r) {
     enum fkv_search search = fkv_search_racy(table, r->key, &r->found);
+    if (search == FKV_SEARCH_HIT && !fkv_still_valid(table, &r->found))
+        return FKV_BUSY; /* its size may be that of something else */
     r->there = search == FKV_SEARCH_HIT;
     r->lives = r->there && !fkv_expired(r->found.expires_at_ms);
     return search == FKV_SEARCH_RETRY ? FKV_BUSY : FKV_OK;

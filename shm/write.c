@@ -12,9 +12,7 @@ uint64_t fkv_value_max(const fkv_table *table) {
     return (bytes < most ? bytes : most) - FKV_KEY_MAX - 16;
 }
 
-/* Writes head, expiry and key of an item to come, in a place of its own. The value is the caller's
- * to write; then fkv_append_done. */
-static fkv_item *compose(fkv_table *table, const fkv_key *key, uint64_t value_size,
+fkv_item *fkv_compose(fkv_table *table, const fkv_key *key, uint64_t value_size,
                       int64_t expires_at_ms, enum fkv_room kind, fkv_status *ret_status) {
     if (value_size > fkv_value_max(table)) {
         *ret_status = FKV_TOO_BIG;
@@ -68,13 +66,13 @@ static bool replaces_as_much(fkv_table *table, const fkv_key *key, uint64_t byte
            fkv_item_bytes(key->size, found.value_size, found.slot & FKV_SLOT_EXPIRES) >= bytes;
 }
 
-/* compose, once more as a replacement if growing was refused. */
+/* fkv_compose, once more as a replacement if growing was refused. */
 fkv_item *fkv_compose_any(fkv_table *table, const fkv_key *key, uint64_t value_size,
                          int64_t expires_at_ms, fkv_status *ret_status) {
-    fkv_item *item = compose(table, key, value_size, expires_at_ms, FKV_ROOM_GROW, ret_status);
+    fkv_item *item = fkv_compose(table, key, value_size, expires_at_ms, FKV_ROOM_GROW, ret_status);
     if (item == NULL && *ret_status == FKV_FULL &&
         replaces_as_much(table, key, fkv_item_bytes(key->size, value_size, expires_at_ms != 0)))
-        item = compose(table, key, value_size, expires_at_ms, FKV_ROOM_REPLACE, ret_status);
+        item = fkv_compose(table, key, value_size, expires_at_ms, FKV_ROOM_REPLACE, ret_status);
     return item;
 }
 

@@ -448,6 +448,64 @@ TEST(kill_everywhere_in_set_many_of_new_keys_that_doubles_a_partition) {
     kill_everywhere(&s, set_all_targets);
 }
 
+static void rename_to_the_next(fkv_table *table, void *context) {
+    scene *s = context;
+    name old_name = number_name(s->change.first), new_name = number_name(s->change.first + 1000);
+    fkv_key from = number_key(table, &old_name), to = number_key(table, &new_name);
+    CHECK_OK(fkv_rename(table, &from, &to, 0));
+}
+
+/* What was at the old name is there, or at the new one; neither at both nor at none. The value of the
+ * new name is a copy, so its stamp is that of the old number. */
+static void expect_one_of_two_names(fkv_table *survivor) {
+    bytes value = BYTES;
+    uint64_t sequence;
+    name new_name = number_name(1003);
+    fkv_key to = number_key(survivor, &new_name);
+    fkv_status status = fkv_get(survivor, &to, &value.sink);
+    bool moved = status == FKV_OK && stamp_is_whole(value.data, value.size, 3, &sequence);
+    bool old = status == FKV_MISS || (!moved && stamp_is_whole(value.data, value.size, 1003, &sequence));
+    CHECK(moved || old);
+    CHECK_EQUAL(sequence_of(survivor, 3), moved ? 0 : 1);
+    free(value.data);
+}
+
+TEST(kill_everywhere_in_a_rename_to_a_new_key) {
+    scene s = new_scene(4 * MIB);
+    s.change = (change){3, 1, 1, 0};
+    s.expect = expect_one_of_two_names;
+    kill_everywhere(&s, rename_to_the_next);
+}
+
+TEST(kill_everywhere_in_a_rename_over_a_key) {
+    scene s = new_scene(4 * MIB);
+    s.change = (change){3, 1, 1, 0};
+    s.expect = expect_one_of_two_names;
+    CHECK_OK(put_stamped(s.witness, 1003, 1, 40));
+    kill_everywhere(&s, rename_to_the_next);
+}
+
+TEST(kill_everywhere_in_a_rename_that_doubles_the_partition) {
+    scene s = new_scene(4 * MIB);
+    s.change = (change){3, 1, 1, 0};
+    s.expect = expect_one_of_two_names;
+    fill_partition_of(&s, 1003);
+    kill_everywhere(&s, rename_to_the_next);
+}
+
+static void copy_to_the_next(fkv_table *table, void *context) {
+    scene *s = context;
+    name old_name = number_name(s->change.first), new_name = number_name(s->change.first + 1000);
+    fkv_key from = number_key(table, &old_name), to = number_key(table, &new_name);
+    CHECK_OK(fkv_copy(table, &from, &to, FKV_NX));
+}
+
+TEST(kill_everywhere_in_a_copy) {
+    scene s = new_scene(4 * MIB);
+    s.change = (change){3, 1, 1, 1};
+    kill_everywhere(&s, copy_to_the_next);
+}
+
 static void clear_all(fkv_table *table, void *context) {
     (void)context;
     CHECK_OK(fkv_clear(table, FKV_ALL_DATABASES));
