@@ -38,7 +38,8 @@ fkv_status fkv_clear(fkv_table *table, unsigned database) {
     fkv_status status = fkv_write_begin(table);
     if (status != FKV_OK)
         return status;
-    fkv_intent *intent = fkv_compose_intent(table, 0, FKV_ROOM_RESERVE, &status); /* also when full */
+    /* From the reserve: clearing must work in a full table, too. */
+    fkv_intent *intent = fkv_compose_intent(table, 0, FKV_ROOM_RESERVE, &status);
     if (intent != NULL && (status = fkv_lock_all(table)) == FKV_OK) {
         clear_all(table, intent, database);
         fkv_unlock_all(table);

@@ -215,9 +215,9 @@ typedef struct fkv_pair {
 fkv_status fkv_set_many(fkv_table *table, const fkv_pair *pairs, size_t count, unsigned flags,
                         int64_t expires_at_ms);
 
-/* Gives value and expiry of `from` to `to`, whose own are dropped; `from` is gone. One step, also under
- * kill -9; the keys may be of two databases. FKV_MISS: there is no `from`. FKV_NX: only if there is
- * no `to`, else FKV_UNMET. To itself: nothing changes. */
+/* Gives value and expiry of `from` to `to`, whose own are dropped; `from` is gone. One step, also
+ * under kill -9; the keys may be of two databases. FKV_MISS: there is no `from`. FKV_NX: only if
+ * there is no `to`, else FKV_UNMET. To itself: nothing changes. */
 fkv_status fkv_rename(fkv_table *table, const fkv_key *from, const fkv_key *to, unsigned flags);
 
 /* The same, and `from` stays. */

@@ -1,7 +1,7 @@
 /* racy.c -- reading bytes that another process may be overwriting at this moment.
  *
  * A lock-free reader looks at an item first and learns afterwards whether it was still the item it
- * meant (fkv_still_valid); until then the bytes may be anything. These functions, and fkv_racy_word,
+ * meant (fkv_still_valid); until then the bytes may be anything. These functions and fkv_racy_word
  * are the only ones that touch such bytes. They are never inlined, so the compiler can neither read
  * twice nor move the reads behind the validation.
  *

@@ -1,8 +1,8 @@
 /* rename.c -- a value under another name, as one step: rename, and copy.
  *
- * The key is part of the item, so the value is copied: look at the source without a lock, compose the
- * item of the new name privately, lock both partitions, and commit if the source's slot is still the
- * one that was looked at; else look again. */
+ * The key is part of the item, so the value is copied: look at the source without a lock, compose
+ * the item of the new name privately, lock both partitions, and commit if the source's slot is
+ * still the one that was looked at; else look again. */
 #include "internal.h"
 
 typedef struct transfer {

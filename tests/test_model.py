@@ -1,5 +1,6 @@
 """A table does what a dict does: under random operations, and under several processes at once."""
 
+import dataclasses
 import multiprocessing
 import os
 import random
@@ -7,6 +8,7 @@ import secrets
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 
+import pytest
 from conftest import DEADLINE, left_behind
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -124,6 +126,28 @@ class TableModel(RuleBasedStateMachine):
         self.table.set_many(pairs)
         for key, value in pairs.items():
             self.store(key, value)
+
+    @rule(key=keys, new_key=keys, nx=st.booleans())
+    def rename(self, key: bytes, new_key: bytes, nx: bool) -> None:
+        if key not in self.model:
+            with pytest.raises(KeyError):
+                self.table.rename(key, new_key, nx)
+            return
+        happens = not (nx and new_key in self.model)
+        assert self.table.rename(key, new_key, nx) is happens
+        if happens:
+            self.model[new_key] = self.model.pop(key)
+
+    @rule(key=keys, new_key=keys, replace=st.booleans())
+    def copy(self, key: bytes, new_key: bytes, replace: bool) -> None:
+        if key not in self.model:
+            with pytest.raises(KeyError):
+                self.table.copy(key, new_key, replace)
+            return
+        happens = replace or new_key not in self.model
+        assert self.table.copy(key, new_key, replace) is happens
+        if happens:
+            self.model[new_key] = dataclasses.replace(self.model[key])
 
     @rule(some=st.lists(keys, max_size=10))
     def get_many(self, some: list[bytes]) -> None:

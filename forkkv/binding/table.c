@@ -207,6 +207,13 @@ static PyMethodDef table_methods[] = {
     FAST("set_many", table_set_many,
          "set_many($self, pairs, ttl=None, /)\n--\n\nStores all pairs of a mapping or of an "
          "iterable, or none; the last of equal keys wins."),
+    FAST("rename", table_rename,
+         "rename($self, key, new_key, nx=False, /)\n--\n\nGives the value and its expiry another "
+         "name, as one step. False: nx, and that name is taken.\nKeyError when there is no `key`."),
+    FAST("copy", table_copy,
+         "copy($self, key, new_key, replace=False, /)\n--\n\nCopies the value and its expiry to "
+         "another name, as one step. False: that name is taken,\nand not to be replaced. KeyError "
+         "when there is no `key`."),
     SOME("scan", table_scan,
          "scan($self, cursor, count, /)\n--\n\nVisits about `count` keys: (next cursor, keys). "
          "Start with 0; 0 comes back at the end.\nA key that is there all the time comes at least "

@@ -94,6 +94,10 @@ PyObject *table_scan(PyObject *self, PyObject *args);
 PyObject *table_count(PyObject *self, PyObject *database);
 PyObject *table_clear(PyObject *self, PyObject *args);
 
+/* table_rename.c: a value under another name */
+PyObject *table_rename(PyObject *self, table_args args, Py_ssize_t count);
+PyObject *table_copy(PyObject *self, table_args args, Py_ssize_t count);
+
 /* table_upkeep.c: what the server's processes do for the table and say of themselves */
 PyObject *table_enroll(PyObject *self, PyObject *args);
 PyObject *table_retire(PyObject *self, PyObject *ignored);

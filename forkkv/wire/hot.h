@@ -60,6 +60,9 @@ void hot_fail_expiry(hot_call *call); /* invalid expire time */
 /* Reads the integer argument. False: the error is replied. */
 bool hot_read_integer(hot_call *call, const resp_arg *arg, int64_t *ret);
 
+/* Reads the number of a database (hot_session.c). False: the error is replied. */
+bool hot_read_database(hot_call *call, const resp_arg *arg, unsigned *ret);
+
 /* Whether the argument is this word, given in lower case. */
 bool hot_is_word(const resp_arg *arg, const char *word);
 
@@ -71,9 +74,10 @@ static inline fkv_key hot_make_key(const hot_call *call, const resp_arg *arg) {
     X(ping) X(echo) X(select) X(quit)                                       /* hot_session.c */    \
     X(get) X(set) X(setnx) X(setex) X(psetex) X(getset) X(getdel) X(getex)  /* hot_strings.c */    \
     X(append) X(strlen)                                                                            \
-    X(mget) X(mset)                                                         /* hot_many.c */       \
+    X(mget) X(mset) X(msetnx)                                               /* hot_many.c */       \
     X(incr) X(decr) X(incrby) X(decrby)                                     /* hot_numbers.c */    \
     X(del) X(exists) X(type)                                                /* hot_keys.c */       \
+    X(rename) X(renamenx) X(copy) X(move)                                   /* hot_rename.c */     \
     X(expire) X(pexpire) X(expireat) X(pexpireat)                           /* hot_expiry.c */     \
     X(ttl) X(pttl) X(expiretime) X(pexpiretime) X(persist)
 #define HOT_DECLARE(name) void hot_##name(hot_call *call);

@@ -1,4 +1,4 @@
-/* hot_many.c -- MGET and MSET: several keys as of one moment. */
+/* hot_many.c -- MGET, MSET and MSETNX: several keys as of one moment. */
 #include <stdlib.h>
 
 #include "hot.h"
@@ -86,25 +86,39 @@ void hot_mget(hot_call *call) {
     free(values.keys);
 }
 
-void hot_mset(hot_call *call) {
+/* Stores the pairs of the arguments. False: the reply is made. */
+static bool set_pairs(hot_call *call, unsigned flags, fkv_status *ret_status) {
     if (call->count % 2 == 0) {
         hot_fail_arity(call);
-        return;
+        return false;
     }
     size_t count = call->count / 2;
     fkv_pair *pairs = malloc(count * sizeof *pairs);
     if (!pairs) {
         call->out->broken = CLOSED_NO_MEMORY;
-        return;
+        return false;
     }
     for (size_t i = 0; i < count; i++) {
         const resp_arg *key = &call->args[1 + 2 * i], *value = key + 1;
         pairs[i] = (fkv_pair){hot_make_key(call, key), value->data, value->size};
     }
-    fkv_status status = fkv_set_many(call->table, pairs, count, 0, 0);
+    *ret_status = fkv_set_many(call->table, pairs, count, flags, 0);
+    free(pairs);
+    return true;
+}
+
+void hot_mset(hot_call *call) {
+    fkv_status status;
+    if (!set_pairs(call, 0, &status))
+        return;
     if (status == FKV_OK)
         reply_ok(call->out);
     else
         hot_fail(call, status);
-    free(pairs);
+}
+
+void hot_msetnx(hot_call *call) {
+    fkv_status status;
+    if (set_pairs(call, FKV_NX, &status))
+        hot_tell_done(call, status);
 }

@@ -50,11 +50,14 @@ mutant takes_over_without_mending lock "everywhere_in_a_set_of_a_new_key" "$(wit
     /mend\(table/d')"
 mutant never_takes_over participant "waiters_go_on" "$(within fkv_owner_alive 's/return false;/return true;/
     s/return FKV_IDENTITY_ROLE.*/return true || (/; s/^( *)FKV_IDENTITY_GENERATION\(identity\) ==.*/\1false);/')"
-mutant commits_without_the_word commit everywhere_in_set_many "$(within commit_all '/commit point/d')"
-mutant commits_before_the_intent_is_written commit everywhere_in_set_many "$(within commit_all '
-    s/^ *set_intent.*commit point.*//
-    0,/for \(/ s/(for \(size_t i = 0; i < work->count; i\+\+\) \{)/set_intent(table, offset_of(table, work->intent));\
-    \1/')"
+mutant commits_without_the_word commit everywhere_in_set_many "$(within fkv_commit_all_locked '
+    /commit point/d')"
+mutant commits_before_the_intent_is_written commit everywhere_in_set_many "$(within fkv_commit_all_locked '
+    /commit point/d
+    s/^(    fkv_change \*changes.*)/\1\
+    fkv_set_intent(table, commit->intent);/')"
+mutant removes_before_it_commits rename everywhere_in_a_rename "$(within commit_locked '
+    s/^(        fkv_commit_all_locked.*)/{ fkv_remove_locked(table, t->from, \&now); t->commit.count = 1; \1 }/')"
 mutant reads_in_the_middle_of_a_commit index everywhere_in_set_many "$(within fkv_search_racy '
     s/found->shape & FKV_SHAPE_COMMIT/0/')"
 mutant publishes_a_growth_before_the_copy index everywhere_in_a_set_that_doubles "$(within fkv_grow_locked '
