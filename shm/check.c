@@ -212,8 +212,6 @@ static bool check_partition(checker *c, uint32_t index) {
     if (bytes > atomic_load(&p->index_bytes))
         return broken(c, "partition %u uses %llu bytes of index but reserved %llu", index,
                       LLU(bytes), LLU(p->index_bytes));
-    if (shape & FKV_SHAPE_COMMIT)
-        return broken(c, "partition %u: a commit's flag is set and nobody is at it", index);
     for (uint32_t page = 0; page < fkv_page_count(c->table, shape); page++)
         if (!check_page(c, index, page, &total))
             return false;

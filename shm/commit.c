@@ -142,7 +142,9 @@ static const fkv_intent *intent_at(const fkv_table *table, uint64_t offset) {
 static void finish_intent_locked(fkv_table *table, fkv_partition *partition,
                                  const fkv_intent *intent) {
     uint64_t low = (uint64_t)((uint8_t *)fkv_index_page(table, partition, 0) - table->base);
-    uint64_t high = low + atomic_load_explicit(&partition->index_bytes, memory_order_relaxed);
+    uint64_t size = atomic_load_explicit(&partition->index_bytes, memory_order_relaxed);
+    uint64_t most = table->geometry.index_range_bytes;
+    uint64_t high = low + (size < most ? size : most);
     for (uint64_t i = 0; i < intent->count; i++) {
         const fkv_change *change = &intent->changes[i];
         if (change->slot_off >= low && change->slot_off < high && change->slot_off % 8 == 0)

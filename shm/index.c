@@ -224,10 +224,9 @@ static void count_key(fkv_partition *partition, uint64_t slot, int by) {
 }
 
 static void count_bytes(fkv_table *table, uint64_t slot, int by) {
-    if (slot == 0)
-        return;
-    const fkv_item *item = (const fkv_item *)(table->base + fkv_slot_offset(slot));
-    fkv_live_bytes_add(table, fkv_slot_offset(slot), fkv_item_size(item), by);
+    const fkv_item *item = fkv_slot_item(table, slot);
+    if (item != NULL)
+        fkv_live_bytes_add(table, fkv_slot_offset(slot), fkv_item_size(item), by);
 }
 
 /* Publishes `slot` (0 removes the key) by one store; the counters follow, as hints. */
@@ -291,7 +290,9 @@ static void copy_moving(fkv_table *table, fkv_page *lower, fkv_page *upper, uint
         uint64_t hash = item != NULL ? fkv_item_hash(table, item) : 0;
         if (item == NULL || !(FKV_HASH_PAGE(hash) & page_bit))
             continue;
-        _Atomic uint64_t *to = find_empty(upper, hash); /* there is room: as many fitted below */
+        _Atomic uint64_t *to = find_empty(upper, hash);
+        if (to == NULL) /* as many fitted below, so the page is damaged: the checker will say so */
+            continue;
         atomic_store_explicit(&bucket_of(to)->access[to - bucket_of(to)->slots],
                               atomic_load_explicit(&bucket->access[i % FKV_BUCKET_SLOTS],
                                                    memory_order_relaxed), memory_order_relaxed);

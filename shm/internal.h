@@ -36,6 +36,7 @@ struct fkv_table {
     uint32_t held[FKV_HELD_MAX + 1]; /* segments to keep until what is in them is published */
     uint32_t held_count;
     bool spin;                 /* more than one CPU */
+    sem_t semaphore;           /* what a whole one looks like */
     struct fkv_table *next;    /* all handles of the process, for the fork handler */
     fkv_activity nowhere;
 };
@@ -215,18 +216,23 @@ static inline uint64_t fkv_state_of(const fkv_table *table, uint32_t segment) {
     return atomic_load_explicit(&table->heads[segment].state, memory_order_acquire);
 }
 
+/* Segments of a run, as far as there are any, whatever the state says. */
+static inline uint32_t fkv_run_length(const fkv_table *table, uint32_t segment, uint64_t state) {
+    uint32_t length = FKV_STATE_LENGTH(state), left = table->geometry.segment_count - segment;
+    return length < left ? length : left;
+}
+
 /* How long an item at `offset` can be at most: to the end of its segment, or of its run. 0: nothing
  * is there, perhaps not even memory, so a late reader must not touch it. */
 static inline uint64_t fkv_item_extent(const fkv_table *table, uint64_t offset) {
     uint64_t within = (offset - table->geometry.segments_off) & (table->segment_bytes - 1);
     uint32_t segment = fkv_segment_of(table, offset);
-    uint32_t left = table->geometry.segment_count - segment;
     uint64_t state = fkv_state_of(table, segment);
-    uint32_t length = FKV_STATE_LENGTH(state);
+    uint32_t length = fkv_run_length(table, segment, state);
     if (FKV_STATE_KIND(state) < FKV_SEGMENT_OPEN)
         return 0;
     if (within == 0 && length > 0 && FKV_STATE_KIND(state) != FKV_SEGMENT_TAIL)
-        return (length < left ? length : left) * table->segment_bytes;
+        return length * table->segment_bytes;
     return table->segment_bytes - within;
 }
 

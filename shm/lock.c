@@ -13,6 +13,7 @@
 #include "internal.h"
 
 #define SPINS 100
+#define SHARING_OFF 8 /* in a sem_t, behind the value and the number of sleepers */
 #define NAP_MIN_NS 1000000   /* first sleep before asking whether the owner lives */
 #define NAP_MAX_NS 20000000
 
@@ -32,8 +33,20 @@ static inline bool change(fkv_lock *lock, uint64_t from, uint64_t to) {
                                                    memory_order_relaxed);
 }
 
+/* The C library ends the process over a semaphore that is not one. What says how it is shared lies
+ * behind the words that change, and is the same in all of them. */
+static bool is_whole(const fkv_table *table, const fkv_lock *lock) {
+    const char *own = (const char *)&table->semaphore, *shared = (const char *)&lock->sleepers;
+    return memcmp(own + SHARING_OFF, shared + SHARING_OFF, sizeof(int)) == 0;
+}
+
 /* Sleeps until a post or for `nap_ns`. True: somebody posted. */
 static bool sleep_on(fkv_table *table, fkv_lock *lock, uint64_t nap_ns) {
+    if (!is_whole(table, lock)) {
+        struct timespec nap = {0, (long)nap_ns};
+        nanosleep(&nap, NULL);
+        return false;
+    }
     if (sem_trywait(&lock->sleepers) == 0)
         return true;
     uint64_t until = now_ns() + nap_ns;
@@ -104,7 +117,7 @@ fkv_status fkv_lock_take(fkv_table *table, fkv_lock *lock, fkv_mend mend) {
 
 void fkv_lock_release(fkv_table *table, fkv_lock *lock) {
     uint64_t was = atomic_exchange_explicit(&lock->owner, 0, memory_order_release);
-    if (__builtin_expect(was & FKV_LOCK_WAITERS, 0)) {
+    if (__builtin_expect(was & FKV_LOCK_WAITERS, 0) && is_whole(table, lock)) {
         fkv_count_up(table->own, FKV_COUNT_futex, 1);
         sem_post(&lock->sleepers);
     }
@@ -115,8 +128,15 @@ bool fkv_lock_is_mine(fkv_table *table, fkv_lock *lock) {
     return (owner & ~FKV_LOCK_WAITERS) == table->lock_word;
 }
 
+/* The flag of a commit goes before the lock does, or with the takeover. Where it is there all the
+ * same, something else has written to the object; readers would ask for this lock for ever. */
 fkv_status fkv_partition_lock(fkv_table *table, fkv_partition *partition) {
-    return fkv_lock_take(table, &partition->lock, fkv_mend_partition);
+    fkv_status status = fkv_lock_take(table, &partition->lock, fkv_mend_partition);
+    if (status == FKV_OK && __builtin_expect(atomic_load_explicit(&partition->shape,
+                                                                  memory_order_relaxed) &
+                                             FKV_SHAPE_COMMIT, 0))
+        fkv_mend_partition(table, &partition->lock, 0);
+    return status;
 }
 
 void fkv_partition_unlock(fkv_table *table, fkv_partition *partition) {

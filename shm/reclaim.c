@@ -35,7 +35,7 @@ static uint64_t bound_bytes(const fkv_table *table, uint32_t segment, uint64_t s
         return table->segment_bytes - recoverable(table, segment);
     case FKV_SEGMENT_RUN:
         return atomic_load_explicit(&table->heads[segment].live_bytes, memory_order_relaxed) > 0
-                   ? FKV_STATE_LENGTH(state) * table->segment_bytes : 0;
+                   ? fkv_run_length(table, segment, state) * table->segment_bytes : 0;
     default:
         return 0;
     }
@@ -57,7 +57,7 @@ void fkv_survey_segments(const fkv_table *table, fkv_survey *ret) {
             continue;
         ret->live_bytes += (uint64_t)live;
         ret->written_bytes += kind == FKV_SEGMENT_RUN
-                                  ? FKV_STATE_LENGTH(state) * table->segment_bytes
+                                  ? fkv_run_length(table, i, state) * table->segment_bytes
                                   : atomic_load_explicit(&head->append, memory_order_relaxed);
     }
 }
@@ -173,7 +173,8 @@ static fkv_status empty_segment(fkv_table *table, uint32_t segment) {
     walk_step steps[WALK_AHEAD];
     size_t count = 1;
     uint64_t at = fkv_segment_offset(table, segment);
-    uint64_t end = at + atomic_load(&table->heads[segment].append);
+    uint64_t append = atomic_load(&table->heads[segment].append);
+    uint64_t end = at + (append < table->segment_bytes ? append : table->segment_bytes);
     fkv_status status = FKV_OK;
     while (status == FKV_OK && count > 0) {
         status = walk_ahead(table, &at, end, steps, &count);

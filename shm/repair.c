@@ -45,7 +45,7 @@ static bool take_from(fkv_table *table, fkv_lock *lock, uint64_t dead, fkv_mend 
 }
 
 /* A partition that the dead had flagged for a commit may be in the hands of another repairer, who
- * may die too: wait for the lock, and mend if the flag is still there. */
+ * may die too: whoever gets the lock mends. */
 static fkv_status finish_flagged(fkv_table *table, fkv_partition *partition, uint64_t dead) {
     uint64_t shape = atomic_load_explicit(&partition->shape, memory_order_acquire);
     if (!(shape & FKV_SHAPE_COMMIT) || atomic_load(&partition->committer) != dead)
@@ -53,9 +53,6 @@ static fkv_status finish_flagged(fkv_table *table, fkv_partition *partition, uin
     fkv_status status = fkv_partition_lock(table, partition);
     if (status != FKV_OK)
         return status;
-    shape = atomic_load_explicit(&partition->shape, memory_order_relaxed);
-    if ((shape & FKV_SHAPE_COMMIT) && atomic_load(&partition->committer) == dead)
-        fkv_mend_partition(table, &partition->lock, dead);
     fkv_partition_unlock(table, partition);
     return FKV_OK;
 }

@@ -65,7 +65,7 @@ static bool reopen(fkv_table *table, uint64_t bytes, enum fkv_room kind) {
     uint64_t wanted = bytes > least ? bytes : least;
     for (uint32_t i = 0; i < table->geometry.segment_count; i++)
         if (FKV_STATE_KIND(fkv_state_of(table, i)) == FKV_SEGMENT_CLOSED &&
-            atomic_load(&table->heads[i].append) + wanted <= table->segment_bytes &&
+            atomic_load(&table->heads[i].append) <= table->segment_bytes - wanted &&
             open_closed(table, i)) {
             append_to(table, i);
             return true;
@@ -82,7 +82,7 @@ static fkv_item *open_room(fkv_table *table, uint64_t bytes) {
         return NULL;
     uint64_t append = atomic_load_explicit(&table->heads[table->open_segment].append,
                                            memory_order_relaxed);
-    if (append + bytes > table->segment_bytes)
+    if (append > table->segment_bytes - bytes)
         return NULL;
     return (fkv_item *)(table->base + fkv_segment_offset(table, table->open_segment) + append);
 }

@@ -201,7 +201,7 @@ static void free_one_listed(fkv_table *table, uint32_t segment) {
  * the first segment saying so before each: killed in between leaves one orphan. */
 void fkv_free_segment_listed(fkv_table *table, uint32_t segment) {
     uint64_t state = fkv_state_of(table, segment);
-    for (uint32_t length = FKV_STATE_LENGTH(state); length > 1; length--) {
+    for (uint32_t length = fkv_run_length(table, segment, state); length > 1; length--) {
         set_state(table, segment, owned(table, FKV_SEGMENT_VICTIM, length - 1));
         free_one_listed(table, segment + length - 1);
     }
