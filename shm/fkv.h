@@ -10,7 +10,8 @@
  *   - A value is never changed in place. A process killed at any instruction leaves the old value
  *     or the new one, and whoever next needs what it held repairs it.
  *   - A lock is taken from a dead holder only. While a *stopped* process holds one, readers go on
- *     and writers to that partition get FKV_BUSY after the lock timeout.
+ *     and writers to that partition get FKV_BUSY after the lock timeout. Whoever has waited for
+ *     such a holder in vain does not wait again before it moves, but gets FKV_BUSY at once.
  *   - Expiry is wall-clock time (CLOCK_REALTIME, milliseconds); waiting uses CLOCK_MONOTONIC.
  *   - The object never uses more than its memory limit, and every byte of it is reserved
  *     (fallocate) before it is touched: a full /dev/shm is FKV_NO_SPACE, never SIGBUS.
@@ -39,7 +40,7 @@ typedef enum fkv_status {
     FKV_TOO_BIG,     /* value above fkv_facts.value_max; nothing changed */
     FKV_FULL,        /* the memory limit is reached; nothing changed */
     FKV_NO_SPACE,    /* the file system behind /dev/shm is full; nothing changed */
-    FKV_BUSY,        /* a living process held the lock for the whole lock timeout */
+    FKV_BUSY,        /* a living process holds the lock and did not move for the lock timeout */
     FKV_RETIRED,     /* the table was unlinked or replaced */
     FKV_CROWDED,     /* every participant entry is taken by a living process */
     FKV_EXISTS,      /* fkv_create: the object already holds a table */
@@ -133,6 +134,9 @@ fkv_status fkv_retire_object(int fd);
 
 void fkv_set_lock_timeout(fkv_table *table, unsigned timeout_ms); /* default 1000 */
 const char *fkv_status_text(fkv_status status);
+
+/* After FKV_BUSY: a sentence that names the process that held the lock, and the next step. */
+void fkv_busy_text(const fkv_table *table, char *text, size_t text_size);
 
 /* ---- keys --------------------------------------------------------------------------------- */
 

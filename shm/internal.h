@@ -13,6 +13,12 @@
 #define FKV_READ_TRIES 8
 #define FKV_HELD_MAX 1024 /* segments one commit of several keys may fill */
 
+/* Who held a lock. pid 0: nobody knows. */
+typedef struct fkv_holder {
+    int32_t pid;
+    unsigned role, role_index;
+} fkv_holder;
+
 struct fkv_table {
     uint8_t *base;
     fkv_header *header;
@@ -37,6 +43,8 @@ struct fkv_table {
     uint32_t held_count;
     bool spin;                 /* more than one CPU */
     sem_t semaphore;           /* what a whole one looks like */
+    fkv_holder holder;         /* who held the lock when a wait last ended with FKV_BUSY */
+    uint64_t standing[FKV_ENTRIES]; /* by entry: the hold that was waited for in vain, see lock.c */
     struct fkv_table *next;    /* all handles of the process, for the fork handler */
     fkv_activity nowhere;
 };
@@ -84,6 +92,9 @@ void fkv_unwatch_forks(fkv_table *table);
 bool fkv_open_own(fkv_table *table, int fd);
 fkv_status fkv_register(fkv_table *table, fkv_fault *fault);
 void fkv_unregister(fkv_table *table);
+static inline unsigned fkv_entry_of(uint64_t lock_word) {
+    return (unsigned)((lock_word & ~FKV_LOCK_WAITERS) >> 32) - 1;
+}
 bool fkv_owner_alive(fkv_table *table, uint64_t lock_word);
 bool fkv_entry_alive(fkv_table *table, unsigned entry);
 fkv_status fkv_ready_slow(fkv_table *table);
@@ -111,6 +122,8 @@ fkv_status fkv_lock_take(fkv_table *table, fkv_lock *lock, fkv_mend mend);
 void fkv_lock_release(fkv_table *table, fkv_lock *lock);
 bool fkv_lock_take_over(fkv_table *table, fkv_lock *lock, uint64_t dead, fkv_mend mend);
 bool fkv_lock_is_mine(fkv_table *table, fkv_lock *lock);
+void fkv_note_standing(fkv_table *table, unsigned entry);
+bool fkv_stands_still(const fkv_table *table, unsigned entry);
 
 fkv_status fkv_partition_lock(fkv_table *table, fkv_partition *partition);
 void fkv_partition_unlock(fkv_table *table, fkv_partition *partition);

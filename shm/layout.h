@@ -21,7 +21,7 @@
 #include "fkv.h"
 
 #define FKV_MAGIC UINT64_C(0x31766b6b726f66) /* "forkkv1" */
-#define FKV_LAYOUT_VERSION 1u
+#define FKV_LAYOUT_VERSION 2u
 #define FKV_ENTRIES FKV_PARTICIPANTS
 #define FKV_CACHE_LINE 64
 #define FKV_KERNEL_PAGE 4096   /* the unit of reservation */
@@ -84,6 +84,7 @@ typedef struct fkv_entry {
     uint64_t start_ticks;
     int32_t pid;
     _Atomic uint32_t page_reserved; /* this entry's activity page is reserved (list lock) */
+    _Atomic uint32_t releases; /* locks it gave back: if this stands still, so does its process */
 } fkv_entry;
 
 #define FKV_IDENTITY(generation, role, index)                                                      \
@@ -93,7 +94,7 @@ typedef struct fkv_entry {
 #define FKV_IDENTITY_GENERATION(identity) ((uint32_t)((identity) >> 32))
 
 /* Byte ranges that are only ever locked, far behind the object's end. */
-#define FKV_CREATION_OFF (INT64_C(1) << 60) /* held while a table is made or an entry is taken */
+#define FKV_CREATION_OFF (INT64_C(1) << 60) /* held while a table is made, or entry 0 is used */
 #define FKV_LIVENESS_OFF (FKV_CREATION_OFF + 1)
 
 /* ---- partitions --------------------------------------------------------------------------- */

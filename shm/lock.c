@@ -5,9 +5,14 @@
  * a sleeper; a stale bit or post costs one wake-up. No sleep is without a timeout: whoever was
  * killed between giving up the word and the post, the next timeout mends.
  *
+ * From a living owner the word is never taken, even if it is stopped: it may go on any moment and
+ * write. A waiter gives up on an owner that gave back no lock, this or another, for the whole lock
+ * timeout, and does not wait for it again before it has moved.
+ *
  * Source: the owner word with a semaphore to park on is nginx's shared-memory mutex; the waiters
  * bit is U. Drepper, "Futexes Are Tricky". The takeover is ours. */
 #include <errno.h>
+#include <stdio.h>
 #include <time.h>
 
 #include "internal.h"
@@ -75,31 +80,89 @@ static bool try_or_announce(fkv_table *table, fkv_lock *lock) {
     return false;
 }
 
-static fkv_status wait_for(fkv_table *table, fkv_lock *lock, fkv_mend mend, uint64_t started_ns) {
+/* ---- owners that stand still ---------------------------------------------------------------- */
+
+/* What the participant of an entry is at, never 0: another number once it has given back any lock,
+ * or once the entry is another's. */
+static uint64_t hold_of(const fkv_table *table, unsigned entry) {
+    const fkv_entry *e = &table->entries[entry];
+    uint64_t identity = atomic_load_explicit(&e->identity, memory_order_acquire);
+    return (uint64_t)FKV_IDENTITY_GENERATION(identity) << 32 |
+           atomic_load_explicit(&e->releases, memory_order_relaxed);
+}
+
+/* That participant was waited for in vain. */
+void fkv_note_standing(fkv_table *table, unsigned entry) {
+    table->standing[entry] = hold_of(table, entry);
+}
+
+/* Whether it has not moved since. To wait for it again would only stop us, too: a worker, and with
+ * it all its connections, as often as one of them asks for what the stopped process holds. */
+bool fkv_stands_still(const fkv_table *table, unsigned entry) {
+    return table->standing[entry] == hold_of(table, entry);
+}
+
+static bool owner_stands_still(fkv_table *table, uint64_t owner) {
+    unsigned entry = fkv_entry_of(owner);
+    return entry < FKV_ENTRIES && fkv_stands_still(table, entry) && fkv_owner_alive(table, owner);
+}
+
+static fkv_status give_up(fkv_table *table, uint64_t owner) {
+    const fkv_entry *e = &table->entries[fkv_entry_of(owner)];
+    uint64_t identity = atomic_load_explicit(&e->identity, memory_order_acquire);
+    fkv_note_standing(table, fkv_entry_of(owner));
+    table->holder = (fkv_holder){e->pid, FKV_IDENTITY_ROLE(identity), FKV_IDENTITY_INDEX(identity)};
+    fkv_count_up(table->own, FKV_COUNT_lock_timeouts, 1);
+    return FKV_BUSY;
+}
+
+void fkv_busy_text(const fkv_table *table, char *text, size_t text_size) {
+    static const char *const roles[] = {"gone", "master", "worker", "keeper", "attached"};
+    const fkv_holder *h = &table->holder;
+    char index[16] = "";
+    if (h->role == FKV_WORKER)
+        snprintf(index, sizeof index, " %u", h->role_index);
+    if (h->pid == 0)
+        snprintf(text, text_size, "%s", fkv_status_text(FKV_BUSY));
+    else
+        snprintf(text, text_size, "process %d (%s%s) has held a lock for more than %g s and does "
+                 "not move; if it is stopped (state T in ps), continue or kill it, then try again",
+                 h->pid, roles[h->role % 5], index, table->lock_timeout_ms / 1000.0);
+}
+
+/* ---- waiting -------------------------------------------------------------------------------- */
+
+/* Naps are counted, not the time: whoever was stopped itself gives the owner its chance again. */
+static fkv_status wait_for(fkv_table *table, fkv_lock *lock, fkv_mend mend) {
     uint64_t nap_ns = NAP_MIN_NS, timeout_ns = table->lock_timeout_ms * UINT64_C(1000000);
+    uint64_t hold = 0, waited_ns = 0;
     for (;;) {
         if (try_or_announce(table, lock))
             return FKV_OK;
         uint64_t owner = atomic_load_explicit(&lock->owner, memory_order_relaxed);
         if (!(owner & FKV_LOCK_WAITERS) || sleep_on(table, lock, nap_ns))
             continue;
-        owner = atomic_load_explicit(&lock->owner, memory_order_relaxed);
-        if (owner != 0 && !fkv_owner_alive(table, owner) &&
-            fkv_lock_take_over(table, lock, owner, mend))
+        owner = atomic_load_explicit(&lock->owner, memory_order_acquire);
+        bool alive = owner != 0 && fkv_owner_alive(table, owner);
+        if (owner != 0 && !alive && fkv_lock_take_over(table, lock, owner, mend))
             return FKV_OK;
-        if (now_ns() - started_ns > timeout_ns) {
-            fkv_count_up(table->own, FKV_COUNT_lock_timeouts, 1);
-            return FKV_BUSY;
-        }
+        uint64_t was = hold;
+        hold = alive ? hold_of(table, fkv_entry_of(owner)) : 0;
+        waited_ns = alive && hold == was ? waited_ns + nap_ns : 0;
+        if (waited_ns > timeout_ns)
+            return give_up(table, owner);
         nap_ns = nap_ns * 2 < NAP_MAX_NS ? nap_ns * 2 : NAP_MAX_NS;
     }
 }
 
-/* Takes the lock; `mend` runs first if its owner died holding it. FKV_BUSY: a living process held
- * it for the whole lock timeout. */
+/* Takes the lock; `mend` runs first if its owner died holding it. FKV_BUSY: a living process holds
+ * it, and did not move for the whole lock timeout. */
 fkv_status fkv_lock_take(fkv_table *table, fkv_lock *lock, fkv_mend mend) {
     if (__builtin_expect(change(lock, 0, table->lock_word), 1))
         return FKV_OK;
+    uint64_t owner = atomic_load_explicit(&lock->owner, memory_order_acquire);
+    if (owner != 0 && owner_stands_still(table, owner))
+        return give_up(table, owner);
     for (unsigned i = 0; table->spin && i < SPINS; i++) {
 #if defined(__x86_64__)
         __builtin_ia32_pause();
@@ -110,12 +173,15 @@ fkv_status fkv_lock_take(fkv_table *table, fkv_lock *lock, fkv_mend mend) {
     }
     uint64_t started_ns = now_ns();
     fkv_count_up(table->own, FKV_COUNT_lock_waits, 1);
-    fkv_status status = wait_for(table, lock, mend, started_ns);
+    fkv_status status = wait_for(table, lock, mend);
     fkv_count_up(table->own, FKV_COUNT_lock_wait_ns, now_ns() - started_ns);
     return status;
 }
 
 void fkv_lock_release(fkv_table *table, fkv_lock *lock) {
+    _Atomic uint32_t *releases = &table->entries[table->entry].releases;
+    atomic_store_explicit(releases, atomic_load_explicit(releases, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
     uint64_t was = atomic_exchange_explicit(&lock->owner, 0, memory_order_release);
     if (__builtin_expect(was & FKV_LOCK_WAITERS, 0) && is_whole(table, lock)) {
         fkv_count_up(table->own, FKV_COUNT_futex, 1);

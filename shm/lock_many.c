@@ -9,6 +9,17 @@ static int compare_pointers(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
+/* Waits for a lock while we hold no other: whoever waits for a stopped process with locks in his
+ * hands stops others. A process that is stopped just between this and the take can do so still. */
+static fkv_status knock(fkv_table *table, fkv_partition *partition) {
+    if (atomic_load_explicit(&partition->lock.owner, memory_order_relaxed) == 0)
+        return FKV_OK;
+    fkv_status status = fkv_partition_lock(table, partition);
+    if (status == FKV_OK)
+        fkv_partition_unlock(table, partition);
+    return status;
+}
+
 /* Sorts, drops repeats, locks in ascending order: the one order everybody takes. */
 fkv_status fkv_lock_many(fkv_table *table, fkv_partition **partitions, size_t *count) {
     size_t unique = 0;
@@ -17,15 +28,16 @@ fkv_status fkv_lock_many(fkv_table *table, fkv_partition **partitions, size_t *c
         if (unique == 0 || partitions[unique - 1] != partitions[i])
             partitions[unique++] = partitions[i];
     *count = unique;
-    for (size_t i = 0; i < unique; i++) {
-        fkv_status status = fkv_partition_lock(table, partitions[i]);
-        if (status != FKV_OK) {
-            while (i-- > 0)
-                fkv_partition_unlock(table, partitions[i]);
-            return status;
-        }
-    }
-    return FKV_OK;
+    fkv_status status = FKV_OK;
+    for (size_t i = 0; status == FKV_OK && i < unique; i++)
+        status = knock(table, partitions[i]);
+    size_t locked = 0;
+    while (status == FKV_OK && locked < unique &&
+           (status = fkv_partition_lock(table, partitions[locked])) == FKV_OK)
+        locked++;
+    if (status != FKV_OK)
+        fkv_unlock_many(table, partitions, locked);
+    return status;
 }
 
 void fkv_unlock_many(fkv_table *table, fkv_partition **partitions, size_t count) {
@@ -33,19 +45,24 @@ void fkv_unlock_many(fkv_table *table, fkv_partition **partitions, size_t count)
         fkv_partition_unlock(table, partitions[count]);
 }
 
+static void unlock_first(fkv_table *table, uint32_t count) {
+    while (count-- > 0)
+        fkv_partition_unlock(table, &table->partitions[count]);
+}
+
 fkv_status fkv_lock_all(fkv_table *table) {
-    for (uint32_t i = 0; i < table->geometry.partition_count; i++) {
-        fkv_status status = fkv_partition_lock(table, &table->partitions[i]);
-        if (status != FKV_OK) {
-            while (i-- > 0)
-                fkv_partition_unlock(table, &table->partitions[i]);
-            return status;
-        }
-    }
-    return FKV_OK;
+    fkv_status status = FKV_OK;
+    for (uint32_t i = 0; status == FKV_OK && i < table->geometry.partition_count; i++)
+        status = knock(table, &table->partitions[i]);
+    uint32_t locked = 0;
+    while (status == FKV_OK && locked < table->geometry.partition_count &&
+           (status = fkv_partition_lock(table, &table->partitions[locked])) == FKV_OK)
+        locked++;
+    if (status != FKV_OK)
+        unlock_first(table, locked);
+    return status;
 }
 
 void fkv_unlock_all(fkv_table *table) {
-    for (uint32_t i = table->geometry.partition_count; i-- > 0;)
-        fkv_partition_unlock(table, &table->partitions[i]);
+    unlock_first(table, table->geometry.partition_count);
 }

@@ -117,7 +117,7 @@ bool fkv_entry_alive(fkv_table *table, unsigned entry) {
 /* Whether the participant that wrote this lock word lives. An entry that was given to another
  * process since has a later generation, so the writer is dead. */
 bool fkv_owner_alive(fkv_table *table, uint64_t word) {
-    unsigned entry = (unsigned)((word & ~FKV_LOCK_WAITERS) >> 32) - 1;
+    unsigned entry = fkv_entry_of(word);
     if (entry >= FKV_ENTRIES)
         return false; /* no participant writes such a word */
     uint64_t identity = atomic_load_explicit(&table->entries[entry].identity, memory_order_acquire);
@@ -140,7 +140,6 @@ static uint64_t process_start_ticks(void) {
     return at ? strtoull(at, NULL, 10) : 0;
 }
 
-/* Entries are handed out under this lock, one process at a time. */
 static bool lock_creation(fkv_table *table) {
     struct timespec nap = {0, 1000000};
     for (int tries = 0; tries < 10000; tries++) {
@@ -155,12 +154,22 @@ static void unlock_creation(fkv_table *table) {
     try_byte(table, FKV_CREATION_OFF, F_UNLCK);
 }
 
-/* Makes entry `entry` ours if it is free. The byte first: a used entry always has its byte held. */
+static bool is_free(const fkv_table *table, unsigned entry, uint64_t *ret_identity) {
+    *ret_identity = atomic_load_explicit(&table->entries[entry].identity, memory_order_acquire);
+    return FKV_IDENTITY_ROLE(*ret_identity) == 0;
+}
+
+/* Makes entry `entry` ours if it is free. Its byte is the lock that it is taken under, so that a
+ * used entry always has its byte held; who had the byte before us may have used the entry, too. */
 static bool take_entry(fkv_table *table, unsigned entry) {
     fkv_entry *e = &table->entries[entry];
-    uint64_t identity = atomic_load_explicit(&e->identity, memory_order_acquire);
-    if (FKV_IDENTITY_ROLE(identity) != 0 || !try_byte(table, FKV_LIVENESS_OFF + entry, F_WRLCK))
+    uint64_t identity;
+    if (!is_free(table, entry, &identity) || !try_byte(table, FKV_LIVENESS_OFF + entry, F_WRLCK))
         return false;
+    if (!is_free(table, entry, &identity)) {
+        try_byte(table, FKV_LIVENESS_OFF + entry, F_UNLCK);
+        return false;
+    }
     uint32_t generation = FKV_IDENTITY_GENERATION(identity) + 1;
     e->pid = getpid();
     e->start_ticks = process_start_ticks();
@@ -183,36 +192,37 @@ static void free_entry(fkv_table *table) {
     try_byte(table, FKV_LIVENESS_OFF + table->entry, F_UNLCK);
 }
 
-/* Entry 0 is nobody's for long: whoever finds no free entry takes it to repair the dead, which
- * needs an owner word, and then has theirs to choose from. */
-static bool take_any_entry(fkv_table *table) {
-    for (int round = 0; round < 2; round++) {
-        for (unsigned entry = 1; entry < FKV_ENTRIES; entry++)
-            if (take_entry(table, entry))
-                return true;
-        uint64_t left = atomic_load_explicit(&table->entries[0].identity, memory_order_relaxed);
-        if (FKV_IDENTITY_ROLE(left) != 0) /* its holder died: we hold the creation lock */
-            atomic_store_explicit(&table->entries[0].identity,
-                                  FKV_IDENTITY(FKV_IDENTITY_GENERATION(left), 0, 0),
-                                  memory_order_release);
-        if (round == 0 && take_entry(table, 0)) {
-            fkv_repair_dead(table);
-            free_entry(table);
-        }
-    }
+static bool take_free_entry(fkv_table *table) {
+    for (unsigned entry = 1; entry < FKV_ENTRIES; entry++)
+        if (take_entry(table, entry))
+            return true;
     return false;
+}
+
+/* Entry 0 is nobody's for long: whoever finds no free entry takes it, under the creation lock, to
+ * repair the dead, which needs an owner word, and then has theirs to choose from. */
+static void free_dead_entries(fkv_table *table) {
+    uint64_t left;
+    if (!is_free(table, 0, &left)) /* its holder died: we hold the creation lock */
+        atomic_store_explicit(&table->entries[0].identity,
+                              FKV_IDENTITY(FKV_IDENTITY_GENERATION(left), 0, 0),
+                              memory_order_release);
+    if (take_entry(table, 0)) {
+        fkv_repair_dead(table);
+        free_entry(table);
+    }
 }
 
 static fkv_status reserve_activity_once(fkv_table *table, uint64_t at) {
     fkv_entry *e = &table->entries[table->entry];
+    if (atomic_load_explicit(&e->page_reserved, memory_order_relaxed))
+        return FKV_OK; /* by an earlier user of the entry */
     fkv_status status = fkv_list_lock(table);
     if (status != FKV_OK)
         return status;
-    if (!atomic_load_explicit(&e->page_reserved, memory_order_relaxed)) {
-        status = fkv_reserve_listed(table, at, FKV_ACTIVITY_SIZE);
-        if (status == FKV_OK)
-            atomic_store_explicit(&e->page_reserved, 1, memory_order_release);
-    }
+    status = fkv_reserve_listed(table, at, FKV_ACTIVITY_SIZE);
+    if (status == FKV_OK)
+        atomic_store_explicit(&e->page_reserved, 1, memory_order_release);
     fkv_list_unlock(table);
     return status;
 }
@@ -232,26 +242,38 @@ static fkv_status reserve_activity(fkv_table *table) {
     return status;
 }
 
+/* A free entry, or one of the dead. */
+static fkv_status take_any_entry(fkv_table *table, fkv_fault *fault) {
+    if (take_free_entry(table))
+        return FKV_OK;
+    if (!lock_creation(table))
+        return fkv_fail(fault, FKV_BUSY, "another process holds the table's creation lock for 10 "
+                        "seconds; it may be stopped (look for state T in ps)");
+    free_dead_entries(table);
+    unlock_creation(table);
+    if (take_free_entry(table))
+        return FKV_OK;
+    return fkv_fail(fault, FKV_CROWDED, "all %d participant entries are taken by living "
+                    "processes; close a few attached ones", FKV_ENTRIES - 1);
+}
+
 /* Makes this process a participant. */
 fkv_status fkv_register(fkv_table *table, fkv_fault *fault) {
     uint32_t forks = atomic_load(&fkv_fork_count);
     if (table->fd < 0)
         return fkv_fail(fault, FKV_SYSTEM, "a forked child could not reopen the table; raise the "
                         "limit of open files (ulimit -n) or attach again in the child");
-    if (!lock_creation(table))
-        return fkv_fail(fault, FKV_BUSY, "another process holds the table's creation lock for 10 "
-                        "seconds; it may be stopped (look for state T in ps)");
-    bool taken = take_any_entry(table);
-    unlock_creation(table);
-    if (!taken)
-        return fkv_fail(fault, FKV_CROWDED, "all %d participant entries are taken by living "
-                        "processes; close a few attached ones", FKV_ENTRIES - 1);
-    fkv_status status = reserve_activity(table);
+    fkv_status status = take_any_entry(table, fault);
+    if (status != FKV_OK)
+        return status;
+    status = reserve_activity(table);
     if (status != FKV_OK) {
+        char text[200];
+        fkv_busy_text(table, text, sizeof text);
         fkv_close_open_segment(table);
         free_entry(table);
         return fkv_fail(fault, status, "no room for this process's page of counters: %s",
-                        fkv_status_text(status));
+                        status == FKV_BUSY ? text : fkv_status_text(status));
     }
     atomic_store_explicit(&table->forks, forks, memory_order_release);
     return FKV_OK;

@@ -113,6 +113,11 @@ typedef struct wanted {
     uint32_t run; /* that reclaim has taken for it, or FKV_NO_SEGMENT */
 } wanted;
 
+static bool is_others(const fkv_table *table, uint64_t state) {
+    unsigned owner = FKV_STATE_OWNER(state);
+    return owner != 0 && owner <= FKV_ENTRIES && owner != table->entry + 1;
+}
+
 /* Whether other processes have just freed what we lack, or are at it: emptying a segment, or using
  * what reclaim would copy to. */
 static bool others_make_room(const fkv_table *table, const wanted *want, fkv_status reclaimed) {
@@ -120,11 +125,19 @@ static bool others_make_room(const fkv_table *table, const wanted *want, fkv_sta
         return true;
     for (uint32_t i = 0; i < table->geometry.segment_count; i++) {
         uint64_t state = fkv_state_of(table, i);
-        if (FKV_STATE_OWNER(state) != 0 && FKV_STATE_OWNER(state) != table->entry + 1 &&
-            (FKV_STATE_KIND(state) == FKV_SEGMENT_VICTIM || reclaimed != FKV_MISS))
+        if (is_others(table, state) &&
+            (FKV_STATE_KIND(state) == FKV_SEGMENT_VICTIM || reclaimed != FKV_MISS) &&
+            !fkv_stands_still(table, FKV_STATE_OWNER(state) - 1))
             return true;
     }
     return false;
+}
+
+/* We have waited for others in vain: the next write waits for those of them only that move. */
+static void note_others(fkv_table *table) {
+    for (uint32_t i = 0; i < table->geometry.segment_count; i++)
+        if (is_others(table, fkv_state_of(table, i)))
+            fkv_note_standing(table, FKV_STATE_OWNER(fkv_state_of(table, i)) - 1);
 }
 
 /* Nothing to reclaim for us: what the dead held, or what others are at. */
@@ -135,6 +148,10 @@ static bool await_room(fkv_table *table, const wanted *want, fkv_status reclaime
         return true;
     if (!others_make_room(table, want, reclaimed) && want->tries >= TRIES_ALONE)
         return false;
+    if (want->tries >= ROOM_TRIES - 1) {
+        note_others(table);
+        return false;
+    }
     nanosleep(&nap, NULL);
     return true;
 }
