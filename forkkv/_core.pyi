@@ -23,7 +23,7 @@ HOT_COMMANDS: Final[tuple[tuple[str, int, str, int, int, int, str], ...]]
 
 class Error(Exception): ...
 class TableFull(Error): ...  # the memory limit, or the file system behind /dev/shm
-class TableBusy(Error): ...  # a living process held a lock for the whole lock timeout
+class TableBusy(Error): ...  # a living process holds a lock, not moving for the lock timeout
 class TableRetired(Error): ...  # unlinked or replaced
 class TableExists(Error): ...
 class TableUnusable(Error): ...  # foreign layout, half made, unsafe owner or mode, corrupt
@@ -63,8 +63,9 @@ class ParticipantFacts(TypedDict):
     entry: int
     role: str  # master, worker, keeper, attached
     index: int
-    pid: int
+    pid: int  # in the PID namespace of that process
     alive: bool
+    own: bool  # this handle's own entry
     start_ticks: int
     generation: int
     heartbeat_ns: int
@@ -91,6 +92,7 @@ class Table:
         role_index: int = 0,
         database: int = 0,
         name: str = "",  # for messages
+        observe: bool = False,  # only to look: no entry, no lock, nothing is changed
     ) -> None: ...
     @property
     def name(self) -> str: ...

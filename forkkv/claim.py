@@ -1,6 +1,5 @@
 """Which table a server serves: one that nobody serves any more, or a new one."""
 
-import os
 import time
 
 from forkkv import objects
@@ -67,9 +66,12 @@ def release_table(table: Table, name: str, keep: bool) -> None:
 
 
 def living_master(table: Table) -> int | None:
-    """The pid of a master, other than this process, that serves the table."""
+    """The pid of a master, other than `table` itself, that serves the table.
+
+    It may be our own pid: in another container that shares /dev/shm.
+    """
     for each in table.participants():
-        if each["role"] == "master" and each["alive"] and each["pid"] != os.getpid():
+        if each["role"] == "master" and each["alive"] and not each["own"]:
             return each["pid"]
     return None
 

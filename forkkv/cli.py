@@ -165,7 +165,7 @@ def unlink(name: str, force: bool) -> None:
 
     with _table_errors():
         try:
-            table = objects.open_table(name)
+            table = objects.observe_table(name)
         except (_core.TableUnusable, _core.TableRetired):
             pass  # nobody can serve what nobody can open
         else:

@@ -52,9 +52,18 @@ class Snapshot:
 
     @cached_property
     def usage(self) -> dict[int, Usage]:
-        """CPU and memory of the server's own processes, by pid."""
-        pids = [each["pid"] for each in self.participants if each["role"] in SERVER_ROLES]
-        return {pid: usage for pid in pids if (usage := read_usage(pid))}
+        """CPU and memory of every process that has the table open, by its entry."""
+        found = {
+            each["entry"]: read_usage(each["pid"], each["start_ticks"])
+            for each in self.participants
+        }
+        return {entry: usage for entry, usage in found.items() if usage}
+
+    @property
+    def server_usage(self) -> list[Usage]:
+        """The same of the server's own processes."""
+        entries = [each["entry"] for each in self.participants if each["role"] in SERVER_ROLES]
+        return [self.usage[entry] for entry in entries if entry in self.usage]
 
 
 def info_text(context: Context, wanted: list[str]) -> str:
@@ -76,7 +85,7 @@ def _text(name: str, section: Section) -> str:
 
 def _server(snapshot: Snapshot) -> Section:
     context, now = snapshot.context, time.time()
-    uptime = int(now - context.identity.started)
+    uptime = int(time.monotonic() - context.identity.started)
     return {
         "redis_version": REDIS_VERSION,
         "forkkv_version": __version__,
@@ -110,7 +119,7 @@ def _clients(snapshot: Snapshot) -> Section:
 def _memory(snapshot: Snapshot) -> Section:
     facts = snapshot.facts
     used, limit = facts["memory_used_bytes"], facts["memory_limit_bytes"]
-    rss = used + sum(each.private_bytes for each in snapshot.usage.values())
+    rss = used + sum(each.private_bytes for each in snapshot.server_usage)
     return {
         "used_memory": used,
         "used_memory_human": format_size(used),
@@ -161,7 +170,9 @@ def _stats(snapshot: Snapshot) -> Section:
         "eventloop_duration_sum": total("tick_ns") // 1000,
         "lock_waits": total("lock_waits"),
         "lock_wait_usec": total("lock_wait_ns") // 1000,
+        "lock_timeouts": total("lock_timeouts"),
         "lock_takeovers": total("takeovers"),
+        "stopped_processes": sum(each.stopped for each in snapshot.usage.values()),
     }
 
 
@@ -176,7 +187,7 @@ def _replication(snapshot: Snapshot) -> Section:
 
 
 def _cpu(snapshot: Snapshot) -> Section:
-    usages = snapshot.usage.values()
+    usages = snapshot.server_usage
     return {
         "used_cpu_sys": f"{sum(each.system_seconds for each in usages):.6f}",
         "used_cpu_user": f"{sum(each.user_seconds for each in usages):.6f}",
@@ -214,9 +225,10 @@ def _keyspace(snapshot: Snapshot) -> Section:
 def _workers(snapshot: Snapshot) -> Section:
     lines = {}
     for worker in snapshot.workers:
-        counts, usage = worker["counts"], snapshot.usage.get(worker["pid"])
+        counts, usage = worker["counts"], snapshot.usage.get(worker["entry"])
+        state = "stopped" if usage and usage.stopped else worker["state"]
         lines[f"worker{worker['index']}"] = (
-            f"pid={worker['pid']},state={worker['state']},conns={counts['connections']},"
+            f"pid={worker['pid']},state={state},conns={counts['connections']},"
             f"accepts={counts['accepted']},eagain={counts['accept_empty']},"
             f"cmds={counts['commands']},lock_waits={counts['lock_waits']},"
             f"cpu_user={usage.user_seconds if usage else 0:.2f},"

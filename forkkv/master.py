@@ -4,11 +4,14 @@ It serves no client and writes no key. The loop sleeps where signals queue and t
 pass; there are no handlers, so nothing ever runs in between.
 """
 
+from __future__ import annotations
+
 import os
 import secrets
 import signal
 import socket
 import time
+from typing import TYPE_CHECKING
 
 from forkkv._core import Table
 from forkkv.accept import SERVING, YIELDING
@@ -25,6 +28,9 @@ from forkkv.signals import block_signals, take_signal
 from forkkv.sizes import format_size
 from forkkv.stall import StallWatch
 from forkkv.worker import Worker
+
+if TYPE_CHECKING:
+    from forkkv._core import ParticipantFacts
 
 SIGNALS = {
     signal.SIGCHLD,
@@ -73,7 +79,7 @@ class Master:
         self.config = config
         self.table = table
         self.listeners = listeners
-        self.identity = Identity(os.getpid(), secrets.token_hex(20), time.time())
+        self.identity = Identity(os.getpid(), secrets.token_hex(20), time.monotonic())
         self.children = Children()
         self.workers_wanted = config.workers
         self.backoffs: dict[tuple[str, int], Backoff] = {}
@@ -123,9 +129,9 @@ class Master:
         for child in self.children.kill_late():
             log.warning("%s, pid %d, did not leave in time; killed", child, child.pid)
         heartbeats = {child.pid: 0 for child in self.children if not child.killed}
-        for each in self.table.participants():
-            if each["pid"] in heartbeats:
-                heartbeats[each["pid"]] = each["heartbeat_ns"]
+        heartbeats |= {
+            pid: each["heartbeat_ns"] for pid, each in self._enrolled().items() if pid in heartbeats
+        }
         for pid in self.stall_watch.stalled(heartbeats, time.monotonic()):
             child = self.children.by_pid[pid]
             log.warning("%s, pid %d, gives no sign of life; killed", child, pid)
@@ -260,11 +266,21 @@ class Master:
 
     def _all_serve(self) -> bool:
         """Whether the keeper and every wanted worker have come up, and nobody is leaving."""
-        states = {each["pid"]: each["state"] for each in self.table.participants()}
-        expected = {SERVING, YIELDING, "keeping"}
+        enrolled, expected = self._enrolled(), {SERVING, YIELDING, "keeping"}
         return len(self.children) == self.workers_wanted + 1 and all(
-            states.get(child.pid) in expected for child in self.children
+            child.pid in enrolled and enrolled[child.pid]["state"] in expected
+            for child in self.children
         )
+
+    def _enrolled(self) -> dict[int, ParticipantFacts]:
+        """What the children say of themselves, by pid. The pid alone does not tell: it may be a
+        stranger's in another PID namespace, or was that of a process whose entry is left."""
+        known = {(child.pid, child.role, child.index) for child in self.children}
+        return {
+            each["pid"]: each
+            for each in self.table.participants()
+            if each["alive"] and (each["pid"], each["role"], each["index"]) in known
+        }
 
     def _summary(self) -> str:
         config = self.config

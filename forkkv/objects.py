@@ -49,6 +49,12 @@ def open_table(
         return _core.Table(fd, role=role, role_index=index, database=database, name=name)
 
 
+def observe_table(name: str) -> _core.Table:
+    """Opens a table only to look at it: takes no entry and no lock. Raises as open_table()."""
+    with existing_object(name) as fd:
+        return _core.Table(fd, observe=True, name=name)
+
+
 def exists(name: str) -> bool:
     """Whether there is an object of this name, usable or not."""
     try:

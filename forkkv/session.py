@@ -15,7 +15,7 @@ class Identity:
 
     master_pid: int
     run_id: str
-    started: float  # seconds since the epoch
+    started: float  # monotonic, which is the same for all processes of a host
 
 
 @dataclass

@@ -1,11 +1,11 @@
 """What every process of a table counts about itself, read from shared memory alone.
 
-No process is asked anything, so this works while the server hangs, is stopped, or is gone.
+No process is asked anything, and no entry or lock is taken: so this works while the server hangs,
+is stopped, or is gone, while a stopped process holds any lock, and when no entry is left.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -24,15 +24,13 @@ OWN_FIELDS = ("connections", "commands", "hits", "misses", "lock_waits")
 def read_stats(name: str) -> dict[str, Any]:
     """The table's facts, one entry per process, and the sum of what departed processes counted.
 
-    The process that reads has no entry.
-
     Raises NoSuchTable, or another _core.Error when the object cannot be opened.
     """
-    table = objects.open_table(name)
+    table = objects.observe_table(name)
     try:
         facts = {"name": name, **table.facts()}
         departed = table.departed()["counts"]
-        participants = [each for each in table.participants() if each["pid"] != os.getpid()]
+        participants = table.participants()
     finally:
         table.close()
     participants.sort(key=lambda each: (ROLES.index(each["role"]), each["index"], each["pid"]))
@@ -48,9 +46,12 @@ def read_stats(name: str) -> dict[str, Any]:
 
 def _describe(participant: ParticipantFacts) -> dict[str, Any]:
     counts = participant["counts"]
-    usage = read_usage(participant["pid"]) if participant["alive"] else None
+    usage = None
+    if participant["alive"]:
+        usage = read_usage(participant["pid"], participant["start_ticks"])
     return {
         **{name: participant[name] for name in ("role", "index", "pid", "alive", "state")},
+        "stopped": usage and usage.stopped,
         "generation": participant["generation"],
         "start_ticks": participant["start_ticks"],
         **{name: counts[name] for name in OWN_FIELDS},

@@ -42,7 +42,9 @@ def _who(process: Process) -> str:
 
 
 def _state(process: Process) -> str:
-    return str(process["state"]) if process["alive"] else "dead"
+    if not process["alive"]:
+        return "dead"
+    return "stopped" if process["stopped"] else str(process["state"])
 
 
 def _cpu(process: Process) -> str:

@@ -65,6 +65,7 @@ bool fkv_read_participant(fkv_table *table, unsigned entry, fkv_participant_fact
         .role_index = FKV_IDENTITY_INDEX(identity),
         .pid = table->entries[entry].pid,
         .alive = fkv_entry_alive(table, entry),
+        .own = entry == table->entry && table->lock_word != 0,
         .start_ticks = table->entries[entry].start_ticks,
         .generation = FKV_IDENTITY_GENERATION(identity),
     };

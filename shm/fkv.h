@@ -48,6 +48,7 @@ typedef enum fkv_status {
     FKV_HALF_MADE,   /* its creator died before it was complete */
     FKV_UNSAFE,      /* wrong owner, mode, or file type */
     FKV_INVALID,     /* an argument out of range */
+    FKV_READ_ONLY,   /* the handle was opened by fkv_observe */
     FKV_SYSTEM,      /* a system call failed; errno tells */
     FKV_CORRUPT      /* a bound was violated; run fkv_check */
 } fkv_status;
@@ -118,6 +119,11 @@ fkv_status fkv_create(int fd, const fkv_config *config, fkv_role role, unsigned 
  * descriptor of its own. Dead participants met on the way are repaired and freed. */
 fkv_status fkv_attach(int fd, fkv_role role, unsigned role_index, fkv_table **ret,
                       fkv_fault *fault);
+
+/* Opens the table only to look at it: facts, participants, what the departed counted, and reads
+ * that no writer interferes with. Takes no entry and no lock, so it works when all entries are
+ * taken and whatever a stopped process holds. FKV_READ_ONLY: all else. */
+fkv_status fkv_observe(int fd, fkv_table **ret, fkv_fault *fault);
 
 /* Gives this process's participant another role: a forked worker calls it first. */
 fkv_status fkv_enroll(fkv_table *table, fkv_role role, unsigned role_index);
@@ -275,8 +281,8 @@ void fkv_read_facts(fkv_table *table, fkv_facts *ret);
 typedef struct fkv_participant_facts {
     uint32_t entry, role_index;
     fkv_role role;
-    int32_t pid;
-    bool alive;
+    int32_t pid; /* in the PID namespace of that process */
+    bool alive, own; /* own: it is the one that `table` is */
     uint64_t start_ticks; /* field 22 of /proc/PID/stat, against pid reuse */
     uint64_t generation;
 } fkv_participant_facts;

@@ -43,6 +43,7 @@ struct fkv_table {
     uint32_t held_count;
     bool spin;                 /* more than one CPU */
     sem_t semaphore;           /* what a whole one looks like */
+    bool observer;             /* no participant: it has no entry, and takes no lock */
     fkv_holder holder;         /* who held the lock when a wait last ended with FKV_BUSY */
     uint64_t standing[FKV_ENTRIES]; /* by entry: the hold that was waited for in vain, see lock.c */
     struct fkv_table *next;    /* all handles of the process, for the fork handler */

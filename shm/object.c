@@ -43,6 +43,7 @@ const char *fkv_status_text(fkv_status status) {
         [FKV_HALF_MADE] = "the process that made the table died before it was complete",
         [FKV_UNSAFE] = "the object's owner, mode or type is not safe",
         [FKV_INVALID] = "an argument is out of range",
+        [FKV_READ_ONLY] = "the table was opened only to look at it",
         [FKV_SYSTEM] = "a system call failed",
         [FKV_CORRUPT] = "the table is corrupt",
     };
@@ -360,8 +361,8 @@ static fkv_status open_existing(fkv_table *table, int fd, fkv_fault *fault) {
     return fkv_register(table, fault);
 }
 
-fkv_status fkv_attach(int fd, fkv_role role, unsigned role_index, fkv_table **ret,
-                      fkv_fault *fault) {
+static fkv_status open_as(fkv_role role, unsigned role_index, bool observer, int fd,
+                          fkv_table **ret, fkv_fault *fault) {
     struct stat facts;
     fkv_status status = check_safe(fd, &facts, fault);
     if (status != FKV_OK)
@@ -369,12 +370,24 @@ fkv_status fkv_attach(int fd, fkv_role role, unsigned role_index, fkv_table **re
     fkv_table *table = new_handle(role, role_index);
     if (table == NULL)
         return fkv_fail(fault, FKV_SYSTEM, "out of memory");
+    table->observer = observer;
     status = open_existing(table, fd, fault);
     if (status != FKV_OK)
         return free_handle(table, status);
-    fkv_repair(table);
     *ret = table;
     return FKV_OK;
+}
+
+fkv_status fkv_attach(int fd, fkv_role role, unsigned role_index, fkv_table **ret,
+                      fkv_fault *fault) {
+    fkv_status status = open_as(role, role_index, false, fd, ret, fault);
+    if (status == FKV_OK)
+        fkv_repair(*ret);
+    return status;
+}
+
+fkv_status fkv_observe(int fd, fkv_table **ret, fkv_fault *fault) {
+    return open_as(FKV_ATTACHED, 0, true, fd, ret, fault);
 }
 
 void fkv_detach(fkv_table *table) {

@@ -257,26 +257,31 @@ static fkv_status take_any_entry(fkv_table *table, fkv_fault *fault) {
                     "processes; close a few attached ones", FKV_ENTRIES - 1);
 }
 
-/* Makes this process a participant. */
+static fkv_status become_participant(fkv_table *table, fkv_fault *fault) {
+    char text[200];
+    fkv_status status = take_any_entry(table, fault);
+    if (status != FKV_OK)
+        return status;
+    status = reserve_activity(table);
+    if (status == FKV_OK)
+        return FKV_OK;
+    fkv_busy_text(table, text, sizeof text);
+    fkv_close_open_segment(table);
+    free_entry(table);
+    return fkv_fail(fault, status, "no room for this process's page of counters: %s",
+                    status == FKV_BUSY ? text : fkv_status_text(status));
+}
+
+/* Makes this process a participant, unless the handle is an observer's. */
 fkv_status fkv_register(fkv_table *table, fkv_fault *fault) {
     uint32_t forks = atomic_load(&fkv_fork_count);
     if (table->fd < 0)
         return fkv_fail(fault, FKV_SYSTEM, "a forked child could not reopen the table; raise the "
                         "limit of open files (ulimit -n) or attach again in the child");
-    fkv_status status = take_any_entry(table, fault);
-    if (status != FKV_OK)
-        return status;
-    status = reserve_activity(table);
-    if (status != FKV_OK) {
-        char text[200];
-        fkv_busy_text(table, text, sizeof text);
-        fkv_close_open_segment(table);
-        free_entry(table);
-        return fkv_fail(fault, status, "no room for this process's page of counters: %s",
-                        status == FKV_BUSY ? text : fkv_status_text(status));
-    }
-    atomic_store_explicit(&table->forks, forks, memory_order_release);
-    return FKV_OK;
+    fkv_status status = table->observer ? FKV_OK : become_participant(table, fault);
+    if (status == FKV_OK)
+        atomic_store_explicit(&table->forks, forks, memory_order_release);
+    return status;
 }
 
 /* Gives the entry back. What is half filled goes to whoever needs a segment next. */
@@ -296,6 +301,8 @@ void fkv_unregister(fkv_table *table) {
 fkv_status fkv_enroll(fkv_table *table, fkv_role role, unsigned role_index) {
     if (role < FKV_MASTER || role > FKV_ATTACHED || role_index > 0xffffff)
         return FKV_INVALID;
+    if (table->observer)
+        return FKV_READ_ONLY;
     pthread_mutex_lock(&table->writers);
     table->role = role;
     table->role_index = role_index;
@@ -334,7 +341,7 @@ fkv_status fkv_ready_slow(fkv_table *table) {
 
 fkv_status fkv_write_begin(fkv_table *table) {
     pthread_mutex_lock(&table->writers);
-    fkv_status status = ready_locked(table);
+    fkv_status status = table->observer ? FKV_READ_ONLY : ready_locked(table);
     if (status != FKV_OK)
         pthread_mutex_unlock(&table->writers);
     return status;

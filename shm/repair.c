@@ -106,5 +106,5 @@ unsigned fkv_repair_dead(fkv_table *table) {
 }
 
 unsigned fkv_repair(fkv_table *table) {
-    return fkv_ready(table) == FKV_OK ? fkv_repair_dead(table) : 0;
+    return fkv_ready(table) == FKV_OK && !table->observer ? fkv_repair_dead(table) : 0;
 }

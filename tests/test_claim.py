@@ -68,6 +68,15 @@ def test_a_table_that_a_living_master_serves_is_refused(table_name: str) -> None
     adopted.close()
 
 
+def test_a_master_of_the_same_pid_is_another_one_all_the_same(table_name: str) -> None:
+    """In two containers that share /dev/shm both masters may have pid 1."""
+    served = objects.create(table_name, SIZE, role=MASTER)
+    assert living_master(served) is None
+    with pytest.raises(ServeError, match=f"served already, by process {os.getpid()}"):
+        adopt_table(Config(name=table_name))
+    served.close()
+
+
 def test_a_table_that_appears_meanwhile_is_not_overwritten(table_name: str) -> None:
     config = Config(name=table_name, memory=SIZE)
     objects.create(table_name, SIZE).close()

@@ -21,6 +21,7 @@ from conftest import (
 )
 
 from forkkv import backoff, objects
+from forkkv.children import Child
 from forkkv.config import Config
 from forkkv.master import Master
 
@@ -231,6 +232,18 @@ def test_a_worker_that_keeps_dying_young_ends_the_server(
     assert master.exit_code == 1
     assert caplog.text.count("worker 0, pid") == backoff.YOUNG_DEATHS_MAX
     assert "giving up" in caplog.text
+
+
+def test_a_strangers_entry_with_the_pid_of_a_child_is_not_the_childs(master: Master) -> None:
+    worker = {"pid": 77, "role": "worker", "index": 0, "alive": True, "state": "serving"}
+    master.children.by_pid[77] = Child(77, "worker", 0)
+    cast(FakeTable, master.table).rows = [
+        {**worker, "role": "attached", "state": "in another PID namespace"},
+        worker,
+        {**worker, "alive": False, "state": "had the pid before"},
+        {**worker, "index": 1, "state": "of another server"},
+    ]
+    assert master._enrolled() == {77: worker}
 
 
 def test_a_failure_of_the_master_leaves_no_child(

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from typing import Any
 
 from conftest import RunningServer, wait_until
 
@@ -14,6 +15,7 @@ PROCESS_FIELDS = {
     "pid",
     "alive",
     "state",
+    "stopped",
     "generation",
     "start_ticks",
     "connections",
@@ -43,16 +45,17 @@ def test_the_reading_has_the_fields_of_its_schema(server: RunningServer) -> None
         assert not process["syscalls"].keys() & process["counters"].keys()
 
 
-def test_processes_come_in_order_and_without_the_reader(server: RunningServer) -> None:
+def test_processes_come_in_order_and_the_reader_is_none_of_them(server: RunningServer) -> None:
     attached = objects.open_table(server.name)
     try:
         processes = read_stats(server.name)["processes"]
     finally:
         attached.close()
     who = [(process["role"], process["index"]) for process in processes]
-    assert who == [("master", 0), ("keeper", 0), ("worker", 0), ("worker", 1)]
-    assert os.getpid() not in [process["pid"] for process in processes]
+    assert who == [("master", 0), ("keeper", 0), ("worker", 0), ("worker", 1), ("attached", 0)]
     assert processes[0]["pid"] == server.process.pid
+    assert processes[-1]["pid"] == os.getpid()
+    assert read_stats(server.name)["table"]["participants"] == 4
     assert all(process["alive"] and process["rss_bytes"] for process in processes)
 
 
@@ -72,11 +75,17 @@ def test_counts_grow_with_what_was_done(server: RunningServer) -> None:
 
 
 def test_it_works_while_every_process_of_the_server_is_stopped(server: RunningServer) -> None:
+    def processes() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = read_stats(server.name)["processes"]
+        return found
+
     family = server.family()
+    assert not any(each["stopped"] for each in processes())
     for process in family:
         process.suspend()
     try:
-        states = [process["state"] for process in read_stats(server.name)["processes"]]
+        wait_until(lambda: all(each["stopped"] for each in processes()), "all to stop")
+        states = [process["state"] for process in processes()]
         assert states == ["serving", "keeping", "serving", "serving"]
     finally:
         for process in family:

@@ -16,6 +16,7 @@ def process(role: str, count: int, **changes: Any) -> dict[str, Any]:
         "pid": 4_194_303,
         "alive": True,
         "state": "yielding",
+        "stopped": False,
         "connections": 12,
         "commands": count,
         "hits": count,
@@ -79,6 +80,12 @@ def test_a_dead_process_says_so_and_has_no_usage() -> None:
     text = plain_text(reading(1, alive=False, cpu_seconds=None, private_bytes=None))
     assert "dead" in text
     assert "?" in text
+
+
+def test_a_stopped_process_is_shown_as_such_whatever_it_says_of_itself() -> None:
+    worker = plain_text(reading(1, stopped=True)).splitlines()[2]
+    assert "stopped" in worker
+    assert "yielding" not in worker
 
 
 def test_the_terminal_shows_the_same_figures() -> None:

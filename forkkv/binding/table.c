@@ -27,18 +27,18 @@ fkv_table *binding_table(PyObject *table) {
 /* ---- open and close -------------------------------------------------------------------------- */
 
 typedef struct open_arguments {
-    int fd, create, role, role_index, database;
+    int fd, create, role, role_index, database, observe;
     long long memory_bytes;
     const char *name;
 } open_arguments;
 
 static bool open_arguments_read(PyObject *args, PyObject *names, open_arguments *ret) {
-    static char *const keywords[] = {"fd",         "create",   "memory_bytes", "role",
-                                     "role_index", "database", "name",         NULL};
+    static char *const keywords[] = {"fd",       "create", "memory_bytes", "role", "role_index",
+                                     "database", "name",   "observe",      NULL};
     *ret = (open_arguments){.role = FKV_ATTACHED, .name = ""};
-    if (!PyArg_ParseTupleAndKeywords(args, names, "i|pLiiis:Table", (char **)keywords, &ret->fd,
+    if (!PyArg_ParseTupleAndKeywords(args, names, "i|pLiiisp:Table", (char **)keywords, &ret->fd,
                                      &ret->create, &ret->memory_bytes, &ret->role,
-                                     &ret->role_index, &ret->database, &ret->name))
+                                     &ret->role_index, &ret->database, &ret->name, &ret->observe))
         return false;
     if (ret->memory_bytes < 0)
         PyErr_Format(PyExc_ValueError, "memory_bytes is at least %u, not %lld", FKV_MEMORY_MIN,
@@ -57,7 +57,9 @@ static fkv_status open_handle(const open_arguments *given, fkv_table **ret, fkv_
     unsigned role_index = (unsigned)given->role_index;
     fkv_status status;
     Py_BEGIN_ALLOW_THREADS
-    if (given->create)
+    if (given->observe)
+        status = fkv_observe(given->fd, ret, fault);
+    else if (given->create)
         status = fkv_create(given->fd, &config, role, role_index, ret, fault);
     else
         status = fkv_attach(given->fd, role, role_index, ret, fault);

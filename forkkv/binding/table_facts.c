@@ -97,10 +97,11 @@ static PyObject *state_text(const char *state, size_t size) {
 static PyObject *participant_dict(const fkv_participant_facts *facts,
                                   const fkv_activity *activity) {
     return Py_BuildValue(
-        "{sI ss sI si sN sK sK sK sN sN sN}", "entry", facts->entry, "role",
+        "{sI ss sI si sN sN sK sK sK sN sN sN}", "entry", facts->entry, "role",
         role_name(facts->role), "index", facts->role_index, "pid", (int)facts->pid, "alive",
-        PyBool_FromLong(facts->alive), "start_ticks", (unsigned long long)facts->start_ticks,
-        "generation", (unsigned long long)facts->generation, "heartbeat_ns",
+        PyBool_FromLong(facts->alive), "own", PyBool_FromLong(facts->own), "start_ticks",
+        (unsigned long long)facts->start_ticks, "generation",
+        (unsigned long long)facts->generation, "heartbeat_ns",
         (unsigned long long)activity->heartbeat_ns, "state",
         state_text(activity->state, sizeof activity->state), "counts", counts_dict(activity),
         "commands", commands_list(activity));

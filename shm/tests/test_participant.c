@@ -63,6 +63,53 @@ TEST(the_last_entry_is_taken_and_the_next_is_refused) {
     CHECK(strstr(fault.text, "511") != NULL);
 }
 
+/* ---- looking only ------------------------------------------------------------------------------ */
+
+static fkv_table *observe(const fkv_table *table) {
+    fkv_table *observer;
+    fkv_fault fault;
+    CHECK_OK(fkv_observe(table->fd, &observer, &fault));
+    return observer;
+}
+
+TEST(an_observer_looks_at_a_table_whose_entries_are_all_taken) {
+    fkv_table *table = new_table(64 * MIB);
+    CHECK_OK(put(table, "k", "v"));
+    while (participants(table) < FKV_ENTRIES - 1)
+        attach_again(table);
+    CHECK_OK(fkv_list_lock(table)); /* nor does it need any lock */
+    fkv_table *observer = observe(table);
+    CHECK_EQUAL(participants(observer), FKV_ENTRIES - 1);
+    CHECK_EQUAL(facts_of_pid(observer, getpid()).role, FKV_ATTACHED);
+    CHECK(!facts_of_pid(observer, getpid()).own);
+    CHECK_TEXT(text_at(observer, "k"), "v");
+    fkv_detach(observer);
+    fkv_list_unlock(table);
+    CHECK_EQUAL(participants(table), FKV_ENTRIES - 1);
+}
+
+static void look_in_child(fkv_table *observer, void *context) {
+    (void)context;
+    CHECK_TEXT(text_at(observer, "k"), "v");
+    CHECK_EQUAL(participants(observer), 1);
+}
+
+TEST(an_observer_changes_nothing_and_stays_one_after_fork) {
+    char text[400];
+    fkv_table *table = new_table(4 * MIB), *observer = observe(table);
+    CHECK_OK(put(table, "k", "v"));
+    CHECK_STATUS(put(observer, "k", "w"), FKV_READ_ONLY);
+    CHECK_STATUS(fkv_clear(observer, 0), FKV_READ_ONLY);
+    CHECK_STATUS(fkv_enroll(observer, FKV_WORKER, 0), FKV_READ_ONLY);
+    CHECK_STATUS(fkv_check(observer, text, sizeof text), FKV_READ_ONLY);
+    CHECK_EQUAL(fkv_repair(observer) + fkv_sweep(observer, 64) + fkv_reclaim_ahead(observer), 0);
+    wait_child(start_child(look_in_child, observer, NULL));
+    fkv_detach(observer);
+    CHECK_TEXT(text_at(table, "k"), "v");
+}
+
+/* ---- the dead ---------------------------------------------------------------------------------- */
+
 static void die(fkv_table *table, void *context) {
     (void)context;
     fkv_own_activity(table);
@@ -75,6 +122,19 @@ TEST(entries_of_the_dead_are_given_to_the_living_when_all_are_taken) {
         waitpid(start_child(die, table, NULL), NULL, 0);
     CHECK_OK(put(attach_again(table), "k", "v"));
     CHECK_EQUAL(participants(table), 2);
+}
+
+TEST(a_dead_participant_whose_pid_is_used_again_is_dead) {
+    fkv_table *table = new_table(4 * MIB);
+    waitpid(start_child(die, table, NULL), NULL, 0);
+    unsigned entry = table->entry == 1 ? 2 : 1;
+    table->entries[entry].pid = getpid(); /* a living process has it now */
+    fkv_participant_facts facts;
+    CHECK(fkv_read_participant(table, entry, &facts, NULL));
+    CHECK(!facts.alive && !facts.own);
+    CHECK(facts_of_pid(table, getpid()).own);
+    CHECK_EQUAL(fkv_repair(table), 1);
+    CHECK_EQUAL(participants(table), 1);
 }
 
 /* ---- fork -------------------------------------------------------------------------------------- */
