@@ -12,19 +12,27 @@ from forkkv.sizes import parse_size
 
 Default = TypeVar("Default")
 
+LOCK_TIMEOUT_MAX = 3600
 _SCAN_KEYS = 512
 _NAMELESS_SECONDS = 5.0  # how long others may be half way through making or removing a table
 _MISSING = object()
 
 
 def attach(
-    name: str, *, create: bool = False, memory: str | int = "64mb", database: int = 0
+    name: str,
+    *,
+    create: bool = False,
+    memory: str | int = "64mb",
+    database: int = 0,
+    lock_timeout: float = 1.0,
 ) -> Table:
     """Opens the table `name`, whether a server serves it or not.
 
     `create` makes it if there is none, limited to `memory` (bytes, or "64mb", "1gb"); a table that
-    is there keeps its own limit. `database` is 0 to 15. Raises NoSuchTable, TableUnusable,
-    TableFull (no room in /dev/shm), ValueError for a bad name, size or database.
+    is there keeps its own limit. `database` is 0 to 15. `lock_timeout` is how many seconds, 0 to
+    3600, a write waits for a process that holds a lock and does not move, before TableBusy; the
+    next one does not wait for it again until it has moved, so pause between tries. Raises
+    NoSuchTable, TableUnusable, TableFull (no room in /dev/shm), ValueError for a bad argument.
 
     >>> with attach("doc-example", create=True, memory="4mb") as table:
     ...     table["greeting"] = "hello"
@@ -32,9 +40,12 @@ def attach(
     b'hello'
     >>> objects.unlink("doc-example")
     """
-    if create:
-        return _open_or_create(name, parse_size(memory), database)
-    return _open(name, database)
+    if not 0 <= lock_timeout <= LOCK_TIMEOUT_MAX:
+        raise ValueError(f"a lock timeout is 0 to {LOCK_TIMEOUT_MAX} seconds, not {lock_timeout}")
+    size = parse_size(memory) if create else None
+    table = _open(name, database) if size is None else _open_or_create(name, size, database)
+    table.set_lock_timeout(round(lock_timeout * 1000))
+    return table
 
 
 def _open(name: str, database: int) -> Table:

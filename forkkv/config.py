@@ -42,6 +42,9 @@ class Config:
     backlog: int = option(511, "Connections that may wait to be accepted.")
     grace: float = option(10.0, "Seconds that a leaving process has to finish its replies.")
     stall: float = option(10.0, "Seconds without a sign of life after which a process is killed.")
+    lock_timeout: float = option(
+        1.0, "Seconds a write waits for a lock whose holder, perhaps stopped, does not move."
+    )
     query_buffer: int = option(
         parse_size("1gb"), "Unread query bytes a client may pile up.", "size", "1gb"
     )
@@ -59,11 +62,18 @@ class Config:
         _check_range("--backlog", self.backlog, 1, 65535)
         _check_range("--grace", self.grace, 0, 3600)
         _check_range("--stall", self.stall, 2, 3600)
+        _check_range("--lock-timeout", self.lock_timeout, 0.01, 60)
         _check_range("--unix-mode", self.unix_mode, 0, 0o777)
         for size in ("query_buffer", "bulk_length", "reply_buffer"):
             _check_range("--" + size.replace("_", "-"), getattr(self, size), 1024, 1 << 40)
         if self.memory is not None and self.memory < MEMORY_MIN:
             raise ValueError(f"--memory {self.memory} is too small; give 4mb or more")
+        if self.lock_timeout > self.stall / 2:
+            raise ValueError(
+                f"--lock-timeout {self.lock_timeout:g} is more than half of --stall {self.stall:g}:"
+                " a worker that waits would be killed for giving no sign of life; lower it, or "
+                "raise --stall"
+            )
         if self.port == 0 and self.unix is None:
             raise ValueError("--port 0 leaves no way in; give --unix PATH or a port")
 
@@ -83,6 +93,6 @@ def option_names() -> list[str]:
     return [each.name for each in fields(Config)]
 
 
-def _check_range(name: str, value: float, low: int, high: int) -> None:
+def _check_range(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise ValueError(f"{name} {value} is out of range; give {low} to {high}")

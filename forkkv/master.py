@@ -64,6 +64,7 @@ def serve(config: Config) -> int:
     try:
         listeners = open_listeners(config)
         table = table or create_table(config)
+        table.set_lock_timeout(round(config.lock_timeout * 1000))  # its children keep it
         exit_code = Master(config, table, listeners).run()
     finally:
         close_listeners(listeners)

@@ -10,7 +10,8 @@ static const struct error_class {
 } error_classes[BINDING_ERRORS] = {
     [ERROR_ANY] = {"Error", "The base of all forkkv errors.", NULL},
     [ERROR_FULL] = {"TableFull", "The memory limit is reached, or /dev/shm is full.", NULL},
-    [ERROR_BUSY] = {"TableBusy", "A living process kept a lock for the whole lock timeout.", NULL},
+    [ERROR_BUSY] = {"TableBusy",
+                    "A living process holds a lock and has not moved for the lock timeout.", NULL},
     [ERROR_RETIRED] = {"TableRetired", "The table was unlinked or replaced.", NULL},
     [ERROR_EXISTS] = {"TableExists", "There is a table of this name already.", NULL},
     [ERROR_UNUSABLE] = {"TableUnusable", "Foreign layout, half made, unsafe, or corrupt.", NULL},
@@ -58,13 +59,13 @@ static const struct error_row {
     [FKV_TOO_BIG] = {ERROR_TOO_BIG, NULL},
     [FKV_FULL] = {ERROR_FULL, NULL},
     [FKV_NO_SPACE] = {ERROR_FULL, NULL},
-    [FKV_BUSY] = {ERROR_BUSY, "a living process kept a lock for the whole lock timeout; if it is "
-                              "stopped, continue or kill it, then try again"},
+    [FKV_BUSY] = {ERROR_BUSY, NULL},
     [FKV_RETIRED] = {ERROR_RETIRED, "it was unlinked or replaced; close it and attach again"},
     [FKV_EXISTS] = {ERROR_EXISTS, "there is one already; attach to it, or unlink it first"},
     [FKV_FOREIGN] = {ERROR_UNUSABLE, "not a table of this build of forkkv; unlink it"},
     [FKV_HALF_MADE] = {ERROR_UNUSABLE, "its creator died half way; create it again"},
     [FKV_UNSAFE] = {ERROR_UNUSABLE, "another user owns it or may open it; unlink it"},
+    [FKV_READ_ONLY] = {ERROR_ANY, "it was opened only to look at it; attach to do more"},
     [FKV_CORRUPT] = {ERROR_UNUSABLE,
                      "a bound was violated; run `forkkv check`, then create it anew"},
 };
@@ -102,6 +103,11 @@ static PyObject *sentence(fkv_table *table, fkv_status status) {
     const char *plain = error_row(status).text;
     if (plain)
         return PyUnicode_FromString(plain);
+    if (table && status == FKV_BUSY) {
+        char text[200];
+        fkv_busy_text(table, text, sizeof text);
+        return PyUnicode_FromString(text);
+    }
     fkv_facts facts = {0};
     if (table)
         fkv_read_facts(table, &facts);

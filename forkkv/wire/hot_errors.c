@@ -10,8 +10,6 @@ static const char *const operation_errors[] = {
     [FKV_OVERFLOW] = "ERR increment or decrement would overflow",
     [FKV_FULL] = "OOM command not allowed when used memory > 'maxmemory'.",
     [FKV_NO_SPACE] = "OOM the file system behind /dev/shm is full; free or enlarge it",
-    [FKV_BUSY] = "BUSY a process that does not run holds the lock of this key; continue or kill "
-                 "that process, then try again",
     [FKV_RETIRED] = "ERR the table was unlinked or replaced; restart the server",
     [FKV_CROWDED] = "ERR too many processes have the table open; end one of them",
     [FKV_CORRUPT] = "ERR the table is damaged; run `forkkv check`",
@@ -26,6 +24,10 @@ void hot_fail(hot_call *call, fkv_status status) {
         fkv_read_facts(call->table, &facts);
         reply_error(call->out, "ERR value exceeds %llu bytes, the most this table can hold",
                     (unsigned long long)facts.value_max);
+    } else if (status == FKV_BUSY) {
+        char text[200];
+        fkv_busy_text(call->table, text, sizeof text);
+        reply_error(call->out, "BUSY %s", text);
     } else if ((size_t)status < known && operation_errors[status]) {
         reply_error(call->out, "%s", operation_errors[status]);
     } else if (status == FKV_SYSTEM) {
