@@ -1,6 +1,9 @@
 /* test_participant.c -- who has the table open, who lives, and what fork does to a handle. */
+#include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -135,6 +138,55 @@ TEST(a_dead_participant_whose_pid_is_used_again_is_dead) {
     CHECK(facts_of_pid(table, getpid()).own);
     CHECK_EQUAL(fkv_repair(table), 1);
     CHECK_EQUAL(participants(table), 1);
+}
+
+/* ---- taking an entry ----------------------------------------------------------------------------- */
+
+static void (*before_a_lock)(fkv_table *table); /* runs once, between the look and the lock */
+static fkv_table *passed_to_it;
+
+/* Takes the place of the library's in the test program. */
+int fcntl(int fd, int command, ...) {
+    va_list args;
+    va_start(args, command);
+    void *argument = va_arg(args, void *);
+    va_end(args);
+    void (*run)(fkv_table *) = command == F_OFD_SETLK ? before_a_lock : NULL;
+    if (run != NULL) {
+        before_a_lock = NULL;
+        run(passed_to_it);
+    }
+    return (int)syscall(SYS_fcntl, fd, command, argument);
+}
+
+static uint64_t word_of_other;
+
+static void come_and_leave(fkv_table *table) {
+    fkv_table *other;
+    fkv_fault fault;
+    CHECK_OK(fkv_attach(table->fd, FKV_ATTACHED, 0, &other, &fault));
+    word_of_other = other->lock_word;
+    fkv_detach(other);
+}
+
+TEST(an_entry_used_by_another_while_we_look_at_it_is_taken_as_its_next_user) {
+    fkv_table *table = new_table(4 * MIB);
+    before_a_lock = come_and_leave, passed_to_it = table;
+    fkv_table *again = attach_again(table);
+    CHECK_EQUAL(again->lock_word, word_of_other + 1); /* the same entry, another generation */
+}
+
+static void come_and_die(fkv_table *table) {
+    waitpid(start_child(die, table, NULL), NULL, 0);
+}
+
+TEST(an_entry_whose_user_died_while_we_look_at_it_is_left_to_repair) {
+    fkv_table *table = new_table(4 * MIB);
+    before_a_lock = come_and_die, passed_to_it = table;
+    fkv_table *again = attach_again(table); /* which repairs */
+    CHECK(again->entry != 2);
+    CHECK_EQUAL(facts_of(table).repairs, 1);
+    CHECK_EQUAL(participants(table), 2);
 }
 
 /* ---- fork -------------------------------------------------------------------------------------- */

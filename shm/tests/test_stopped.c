@@ -1,7 +1,7 @@
-/* test_stopped.c -- a process that is stopped with a lock in its hands: who waits, and for how long.
+/* test_stopped.c -- a process is stopped with a lock in its hands: who waits, and for how long.
  *
- * The child stops itself exactly inside; nothing is ever taken from it, and once it goes on all is as
- * if it had been slow. */
+ * The child stops itself exactly inside; nothing is ever taken from it, and once it goes on all is
+ * as if it had been slow. */
 #include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
@@ -126,6 +126,32 @@ TEST(a_holder_that_moved_is_waited_for_afresh) {
     CHECK_STATUS(put(table, "k", "v"), FKV_BUSY);
     CHECK_EQUAL(counted(table, FKV_COUNT_lock_waits), waits + 1);
     go_on(pid);
+}
+
+/* Holds its lock for a second, and gives back another every few milliseconds. */
+static void hold_and_move(fkv_table *table, void *context) {
+    CHECK_OK(fkv_write_begin(table));
+    CHECK_OK(fkv_partition_lock(table, partition_of(table, "k")));
+    atomic_store((_Atomic bool *)context, true);
+    for (int i = 0; i < 1000; i++) {
+        CHECK_OK(fkv_list_lock(table));
+        fkv_list_unlock(table);
+        nap_ms(1);
+    }
+    fkv_partition_unlock(table, partition_of(table, "k"));
+    fkv_write_end(table);
+}
+
+TEST(a_holder_that_moves_is_waited_for_beyond_the_lock_timeout) {
+    fkv_table *table = new_table(4 * MIB);
+    _Atomic bool *held = shared_pages(sizeof *held);
+    CHECK_OK(put(table, "other", "v"));
+    fkv_set_lock_timeout(table, 400);
+    pid_t pid = start_child(hold_and_move, table, (void *)held);
+    WAIT_UNTIL(atomic_load(held));
+    CHECK_OK(put(table, "k", "v"));
+    CHECK_EQUAL(counted(table, FKV_COUNT_lock_timeouts), 0);
+    wait_child(pid);
 }
 
 /* ---- many locks -------------------------------------------------------------------------------- */
@@ -253,29 +279,6 @@ TEST(processes_come_and_go_while_the_creation_lock_is_in_stopped_hands) {
     pid_t pid = start_stopped(stop_with_creation, table, NULL);
     CHECK_OK(put(attach_again(table), "k", "v"));
     go_on(pid);
-}
-
-static void *attach_and_detach(void *context) {
-    for (int i = 0; i < 300; i++) {
-        fkv_table *again;
-        fkv_fault fault;
-        CHECK_OK(fkv_attach(((fkv_table *)context)->fd, FKV_ATTACHED, 0, &again, &fault));
-        CHECK_OK(put(again, "k", "v"));
-        CHECK(fkv_owner_alive(again, again->lock_word));
-        fkv_detach(again);
-    }
-    return NULL;
-}
-
-TEST(entries_are_taken_by_one_process_at_a_time_without_a_common_lock) {
-    fkv_table *table = new_table(4 * MIB);
-    pthread_t threads[4];
-    for (int i = 0; i < 4; i++)
-        pthread_create(&threads[i], NULL, attach_and_detach, table);
-    for (int i = 0; i < 4; i++)
-        pthread_join(threads[i], NULL);
-    CHECK_EQUAL(facts_of(table).participants, 1);
-    CHECK_EQUAL(facts_of(table).repairs, 0); /* no entry was ever taken for that of somebody dead */
 }
 
 /* As if it were emptying half of the table. */
