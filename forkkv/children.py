@@ -136,6 +136,8 @@ def run_in_child(role: str, index: int, body: Callable[[], int]) -> NoReturn:
     try:
         _forget_signals()
         code = body()
+    except SystemExit:  # it was told to leave before it could begin
+        code = EXIT_LEFT
     except BaseException:
         get_log(role, index).exception("failed")
     finally:

@@ -10,6 +10,7 @@ import time
 
 from forkkv._core import KEEPER, Table, TableRetired
 from forkkv.children import EXIT_LEFT
+from forkkv.enroll import enroll
 from forkkv.signals import block_signals, take_signal
 
 PAUSE_MIN = 0.002  # seconds, while there is work
@@ -24,7 +25,7 @@ class Keeper:
     def __init__(self, table: Table, master_pid: int) -> None:
         self.table = table
         self.master_pid = master_pid
-        self.table.enroll(KEEPER, 0)
+        enroll(table, KEEPER, 0, master_pid)
         self.batch = max(1, table.facts()["partitions"] // SWEEPS_PER_ROUND)
         self.next_repair = 0.0
 

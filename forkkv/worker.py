@@ -19,6 +19,7 @@ from forkkv.accept import TICK_MS, Accept
 from forkkv.children import EXIT_LEFT
 from forkkv.commands import COUNTED, answer
 from forkkv.config import Config
+from forkkv.enroll import enroll
 from forkkv.log import get_log
 from forkkv.session import Context, Identity
 
@@ -41,7 +42,7 @@ class Worker:
         listeners: list[socket.socket],
         index: int,
     ) -> None:
-        table.enroll(WORKER, index)
+        enroll(table, WORKER, index, identity.master_pid)
         self.table = table
         self.server = Server(table, limits(config))
         self.listeners = listeners

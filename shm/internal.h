@@ -308,8 +308,8 @@ typedef struct fkv_survey {
 } fkv_survey;
 
 void fkv_survey_segments(const fkv_table *table, fkv_survey *ret);
-/* Whether `bytes` more may live, beside an index larger by `index_bytes`: there must stay garbage
- * or room for every overwrite. */
+/* Whether `bytes` more may live, beside an index larger by `index_bytes`: garbage or room must stay
+ * for every overwrite. */
 bool fkv_may_grow(const fkv_table *table, uint64_t bytes, uint64_t index_bytes);
 
 /* Frees one segment by moving its live items. FKV_MISS: nothing is worth moving; FKV_FULL: there is

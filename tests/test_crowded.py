@@ -2,11 +2,13 @@
 
 import contextlib
 import json
+import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 from click.testing import CliRunner
-from conftest import StartServer
+from conftest import RunningServer, StartServer, wait_until
 
 import forkkv
 from forkkv.cli import main
@@ -47,6 +49,40 @@ def test_stats_and_unlink_need_no_entry_and_check_says_why_it_cannot(
     assert runner.invoke(main, ["unlink", name]).exit_code == 0
     with pytest.raises(forkkv.TableRetired):
         crowd[0]["k"] = b"v"
+
+
+@contextlib.contextmanager
+def worker_without_an_entry(server: RunningServer) -> Iterator[forkkv.Table]:
+    """Kills worker 0 and takes the last entry before it is replaced; yields who has that."""
+    victim = server.pids()[0]
+    with contextlib.ExitStack() as handles:
+        os.kill(server.process.pid, signal.SIGSTOP)  # so that nobody takes the entry before us
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: victim not in server.pids(), "its death")
+        with pytest.raises(forkkv.Error, match=REFUSAL):
+            while True:
+                last = handles.enter_context(forkkv.attach(server.name))
+        os.kill(server.process.pid, signal.SIGCONT)
+        wait_until(lambda: "worker 0: cannot begin yet" in server.log, "the new worker to start")
+        assert REFUSAL in server.log
+        yield last
+
+
+def test_a_worker_that_finds_no_entry_waits_for_one(server: RunningServer) -> None:
+    victim, survivor = server.pids()
+    with worker_without_an_entry(server) as last:
+        assert server.pids() == [survivor]
+        last.close()
+        server.wait_replaced(victim)
+    assert server.log.count("cannot begin yet") == 1
+    assert "Traceback" not in server.log
+
+
+def test_a_worker_that_waits_for_an_entry_leaves_when_it_is_told_to(server: RunningServer) -> None:
+    with worker_without_an_entry(server):
+        assert server.stop() == 0
+    assert "did not leave in time" not in server.log
+    assert "Traceback" not in server.log
 
 
 def test_a_server_is_refused_with_the_same_sentence(

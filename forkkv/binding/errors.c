@@ -93,7 +93,7 @@ static PyObject *limits_sentence(const fkv_facts *facts, fkv_status status) {
                                     "take. Enlarge /dev/shm (docker: --shm-size)", used, limit);
     case FKV_CROWDED:
         return PyUnicode_FromFormat("all %u participant entries are taken by living processes; "
-                                    "close the table in some of them", facts->participants_max);
+                                    "close the table in some of them", facts->participants_max - 1);
     default:
         return PyUnicode_FromString(fkv_status_text(status));
     }
