@@ -2,7 +2,8 @@
  *
  * Read each key, then confirm that none of the slots has changed since: all of it was true when the
  * first round ended. A miss is confirmed by a second search and by the partition's shape, which
- * goes up with every new key. */
+ * goes up with every new key. A hit is confirmed by its slot, unless a commit is under way that
+ * may have stored another of our keys already, and this one not yet. */
 #include <stdlib.h>
 
 #include "internal.h"
@@ -31,14 +32,24 @@ static fkv_status read_each(fkv_table *table, get_many *work) {
     return FKV_OK;
 }
 
-/* Whether all of it was true at the moment read_each ended. */
-static bool confirm_each(fkv_table *table, get_many *work) {
+/* The shape before the slot: the fence in fkv_still_valid lets nobody read them the other way
+ * round. A commit that had ended between them has changed the slot. */
+static bool confirm_hit(const fkv_table *table, const fkv_found *item) {
+    uint64_t shape = atomic_load_explicit(&item->partition->shape, memory_order_relaxed);
+    return !(shape & FKV_SHAPE_COMMIT) && fkv_still_valid(table, item);
+}
+
+static bool confirm_miss(const fkv_table *table, const fkv_key *key, const fkv_found *item) {
     fkv_found again;
+    return fkv_search_racy(table, key, &again) == FKV_SEARCH_MISS && again.shape == item->shape;
+}
+
+/* Whether all of it was true at the moment read_each ended. */
+static bool confirm_each(const fkv_table *table, const get_many *work) {
     for (size_t i = 0; i < work->count; i++) {
-        fkv_found *item = &work->items[i];
-        if (item->slot_at != NULL ? !fkv_still_valid(table, item)
-                                  : fkv_search_racy(table, &work->keys[i], &again) !=
-                                            FKV_SEARCH_MISS || again.shape != item->shape)
+        const fkv_found *item = &work->items[i];
+        if (item->slot_at != NULL ? !confirm_hit(table, item)
+                                  : !confirm_miss(table, &work->keys[i], item))
             return false;
     }
     return true;

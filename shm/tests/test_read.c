@@ -133,6 +133,39 @@ TEST(get_many_stays_off_the_locks_while_other_keys_come_and_go) {
         free(values[i].data);
 }
 
+/* A sink that flags a partition while it is filled, as a commit does that begins just then. */
+typedef struct flagging {
+    bytes value;
+    fkv_partition *partition;
+} flagging;
+
+static void *flagging_room(fkv_sink *sink, size_t size) {
+    atomic_fetch_or(&((flagging *)sink)->partition->shape, FKV_SHAPE_COMMIT);
+    return bytes_room(sink, size);
+}
+
+TEST(get_many_does_not_believe_a_hit_whose_partition_a_commit_has_flagged_since) {
+    fkv_table *table = new_table(4 * MIB);
+    fkv_key keys[2] = {text_key(table, "first"), text_key(table, "second")};
+    flagging first = {{{flagging_room}, NULL, 0, 0}, fkv_partition_of(table, keys[0].hash)};
+    bytes second = BYTES;
+    fkv_sink *sinks[2] = {&first.value.sink, &second.sink};
+    bool found[2];
+    name other;
+    CHECK_OK(put(table, "first", "1"));
+    for (unsigned i = 0; fkv_partition_of(table, keys[1].hash) == first.partition; i++) {
+        other = number_name(i);
+        keys[1] = number_key(table, &other);
+    }
+    uint64_t locked = table->own->counts[FKV_COUNT_read_locked];
+    CHECK_OK(fkv_get_many(table, keys, 2, sinks, found));
+    CHECK_EQUAL(table->own->counts[FKV_COUNT_read_locked] - locked, 1);
+    CHECK_TEXT(first.value.data, "1");
+    atomic_fetch_and(&first.partition->shape, ~FKV_SHAPE_COMMIT);
+    free(first.value.data);
+    free(second.data);
+}
+
 /* The same slot word may come back: the segment was reclaimed, taken again, and the key stored at the
  * same place. A reader that slept through all of it must notice by the generation. */
 TEST(a_reader_is_not_fooled_when_the_same_slot_word_comes_back) {
