@@ -11,9 +11,9 @@
 /* ---- search -------------------------------------------------------------------------------- */
 
 /* Fills `found` from the item that `slot` names. False: the bytes cannot be an item of this key,
- * or lie outside their segment (they may be changing under us). */
+ * or lie outside their segment (they may be changing under us), or the slot has changed. */
 static inline bool read_item(const fkv_table *table, const fkv_key *key, uint64_t slot,
-                             fkv_found *found) {
+                             fkv_found *found, bool *ret_doubt) {
     uint64_t offset = fkv_slot_offset(slot), extent;
     found->segment = 0;
     found->generation = 0;
@@ -25,8 +25,11 @@ static inline bool read_item(const fkv_table *table, const fkv_key *key, uint64_
     found->segment = fkv_segment_of(table, offset);
     found->generation = atomic_load_explicit(&table->heads[found->segment].generation,
                                              memory_order_acquire);
-    if (atomic_load_explicit(found->slot_at, memory_order_acquire) != slot)
-        return false; /* else the generation may be that of the segment's next life */
+    if (atomic_load_explicit(found->slot_at, memory_order_acquire) != slot) {
+        *ret_doubt = true; /* the generation may be that of the segment's next life, in which the
+                            * slot may become what it was */
+        return false;
+    }
     if ((extent = fkv_item_extent(table, offset)) == 0)
         return false;
     uint64_t word = fkv_racy_word(found->item);
@@ -60,7 +63,7 @@ static inline bool probe(const fkv_table *table, const fkv_key *key, fkv_page *p
             if (((slot ^ match) & FKV_SLOT_MATCH_MASK) != 0 || slot == 0)
                 continue;
             found->slot_at = &bucket->slots[i];
-            if (read_item(table, key, slot, found))
+            if (read_item(table, key, slot, found, ret_doubt))
                 return true;
             atomic_thread_fence(memory_order_acquire); /* after the reads that said no */
             if (atomic_load_explicit(found->slot_at, memory_order_relaxed) != slot ||
