@@ -55,7 +55,10 @@ void fkv_append_settle(fkv_table *table) {
 static bool open_closed(fkv_table *table, uint32_t segment) {
     uint64_t closed = FKV_STATE(FKV_SEGMENT_CLOSED, 0, 0);
     uint64_t ours = FKV_STATE(FKV_SEGMENT_OPEN, table->entry + 1, 0);
-    return atomic_compare_exchange_strong(&table->heads[segment].state, &closed, ours);
+    if (!atomic_compare_exchange_strong(&table->heads[segment].state, &closed, ours))
+        return false;
+    atomic_thread_fence(memory_order_release); /* as in prepare_listed, which another ran */
+    return true;
 }
 
 /* Reopens a closed segment whose owner left it with room: what dead or detached processes did not
