@@ -142,7 +142,7 @@ static fkv_status wait_for(fkv_table *table, fkv_lock *lock, fkv_mend mend) {
         uint64_t owner = atomic_load_explicit(&lock->owner, memory_order_relaxed);
         if (!(owner & FKV_LOCK_WAITERS) || sleep_on(table, lock, nap_ns))
             continue;
-        owner = atomic_load_explicit(&lock->owner, memory_order_acquire);
+        owner = atomic_load_explicit(&lock->owner, memory_order_acquire); /* and its identity */
         bool alive = owner != 0 && fkv_owner_alive(table, owner);
         if (owner != 0 && !alive && fkv_lock_take_over(table, lock, owner, mend))
             return FKV_OK;

@@ -179,6 +179,8 @@ static bool take_entry(fkv_table *table, unsigned entry) {
     table->open_segment = FKV_NO_SEGMENT;
     atomic_store_explicit(&e->identity, FKV_IDENTITY(generation, table->role, table->role_index),
                           memory_order_release);
+    atomic_thread_fence(memory_order_release); /* before any lock's word names it: who finds an
+                                                * older identity would take us for dead */
     return true;
 }
 
