@@ -13,7 +13,7 @@ from linear import Reply
 import forkkv
 from forkkv.clients.connection import Connection, ConnectionFailed, ConnectionLost, ReplyError
 
-GROUP = 4  # keys of a group
+GROUP = 32  # keys of a group: the more, the longer is the moment in which it could be torn
 TINY = 100  # keys stored at a time to make the index grow
 TINY_DATABASE = 3
 PATIENCE_SECONDS = 0.005  # between attempts to connect while no server listens

@@ -21,7 +21,7 @@ from storm_doors import Door
 from forkkv.clients.connection import ConnectionLost
 
 LIFE_NS = {"r": 1_000_000_000, "c": 1_000_000_000, "n": 20_000_000, "g": 1_000_000_000}
-KEYS = {"r": 6, "c": 2, "n": 1, "g": 2}  # at a time
+KEYS = {"r": 6, "c": 2, "n": 1, "g": 1}  # at a time
 LARGE_KEYS = 64
 BURST = 24  # operations without a pause, so that kills meet some
 PAUSE_SECONDS = 0.016  # at most, after a burst: a storm is about deaths, not about full processors
