@@ -1,8 +1,9 @@
 """Histories that survive the SIGKILL of who writes them: a line before each operation, one after.
 
 A line is a JSON list in a file that is only ever appended to: [time, name, key, argument] is a
-call, [start, end, reply] its return, [end] a refusal, which changes nothing. A call without either
-is of unknown outcome. Times are nanoseconds of CLOCK_MONOTONIC, one clock for the whole host.
+call, [start, end, reply] its return, [start, end] a refusal, which changes nothing. A call with
+neither is of unknown outcome. Times are nanoseconds of CLOCK_MONOTONIC, one clock for all processes
+of the host.
 """
 
 import json
@@ -39,7 +40,7 @@ class Recorder:
         try:
             reply = act(key, argument)
         except (Refused, TableFull, TableBusy):
-            self._note(time.monotonic_ns())
+            self._note(start, time.monotonic_ns())
         else:
             end = time.monotonic_ns()
             self._note(start, end, reply)
@@ -50,28 +51,28 @@ class Recorder:
 
 @dataclass
 class Histories:
-    """What all processes did, by key; and how many operations were refused."""
+    """What all processes did, by key; and what they were refused."""
 
     by_key: dict[str, list[Operation]] = field(default_factory=lambda: defaultdict(list))
-    refused: int = 0
+    refused: list[Operation] = field(default_factory=list)
 
     def read(self, path: Path) -> None:
         """Adds a file. Its last line may be torn: its process died writing it."""
-        call: Line | None = None
+        call: Line = []
         for line in path.read_text().split("\n")[:-1]:
             words = json.loads(line)
             if len(words) == 4:
-                self._add(call, path.stem)
+                self._add(path.stem, call, [])
                 call = words
-            elif call is not None:
-                self.refused += len(words) == 1
-                self._add(call, path.stem, words)
-                call = None
-        self._add(call, path.stem)
+            else:
+                self._add(path.stem, call, words)
+                call = []
+        self._add(path.stem, call, [])
 
-    def _add(self, call: Line | None, process: str, outcome: Line | None = None) -> None:
-        if call is None or (outcome is not None and len(outcome) == 1):
+    def _add(self, process: str, call: Line, outcome: Line) -> None:
+        if not call:
             return
         called, name, key, argument = call
-        start, end, reply = outcome or (called, None, None)
-        self.by_key[key].append(Operation(name, argument, start, end, reply, process))
+        start, end, *reply = outcome or (called, None, None)
+        history = self.by_key[key] if reply else self.refused
+        history.append(Operation(name, argument, start, end, *reply, process=process))

@@ -30,7 +30,7 @@ from history import Histories, Recorder
 from linear import Operation, refute
 from storm_doors import Door, Local, Network
 from storm_server import ServerInStorm
-from storm_stalls import Kill, describe_stalls
+from storm_stalls import Kill, Stalls
 from storm_writers import Writer, nap_for_ever
 
 FORK = multiprocessing.get_context("fork")
@@ -97,7 +97,8 @@ class Storm:
     def start_all(self) -> None:
         places = [f"attached {index}" for index in range(self.plan.attached)]
         places += [f"client {index}" for index in range(self.plan.clients)]
-        for place in [*places, "idle 0"]:
+        places += [f"sleeper {processor}" for processor in os.sched_getaffinity(0)]
+        for place in places:
             self.start(place)
 
     def start(self, place: str) -> None:
@@ -113,8 +114,8 @@ class Storm:
         """Runs in the child."""
         try:
             role, index = place.split()
-            if role == "idle":
-                nap_for_ever(path)
+            if role == "sleeper":
+                nap_for_ever(path, int(index))
             urls = self.server.urls
             attached = role == "attached"
             door = self.plan.local(self.name) if attached else Network(urls[int(index) % len(urls)])
@@ -187,12 +188,14 @@ class Storm:
         unknown = sum(each.end is None for each in operations)
         self.outcome.facts.append(
             f"{len(operations)} operations on {len(histories.by_key)} keys, "
-            f"{unknown} of unknown outcome, {histories.refused} refused"
+            f"{unknown} of unknown outcome, {len(histories.refused)} refused"
         )
         self.outcome.facts.append(self.server.counted(*EVENTS))
-        for role in ("attached", "client", "idle"):
-            own = [each for each in operations if each.process.startswith(role)]
-            self.outcome.facts.append(describe_stalls(role, own, self.outcome.kills))
+        roles = ("attached", "client", "sleeper")
+        operations += histories.refused
+        by_role = {role: [o for o in operations if o.process.startswith(role)] for role in roles}
+        stalls = Stalls(self.outcome.kills, by_role["sleeper"])
+        self.outcome.facts += [stalls.describe(role, own) for role, own in by_role.items()]
 
     def read_all(self, keys: list[str]) -> Path:
         """A survivor reads every key, through both doors."""

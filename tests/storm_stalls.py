@@ -1,12 +1,19 @@
-"""How long the operations of a storm took, and who was killed just before the longest."""
+"""How long the operations of a storm took; whom a kill or a busy machine held up longest.
 
-from collections.abc import Iterator, Sequence
+On each processor a process only sleeps. How late it wakes up is what anybody may have had to wait
+for a processor just then: what took little longer is the machine's doing, not the table's.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from linear import Operation
 
 QUANTILES = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
 LONGEST = 3  # shown one by one
+SLOW_MS = 50.0
+BEFORE_NS = 20_000_000  # a kill so long before an operation may have to do with it
+NAP_SECONDS = 0.005
 
 
 @dataclass(frozen=True)
@@ -18,31 +25,46 @@ class Kill:
 
 
 def took_ms(operation: Operation) -> float:
-    """How long an operation that returned took."""
+    """How long an operation took; 0 if it never returned."""
     return ((operation.end or operation.call) - operation.call) / 1e6
 
 
-def describe_stalls(door: str, operations: Sequence[Operation], kills: Sequence[Kill]) -> str:
-    """A line of quantiles, and one line for each of the longest operations."""
-    by_time = sorted((each for each in operations if each.end is not None), key=took_ms)
-    if not by_time:
-        return f"{door}: no operation returned"
-    quantiles = [
-        f"{name} {took_ms(by_time[int(part * (len(by_time) - 1))]):.3f}"
-        for name, part in QUANTILES.items()
-    ]
-    line = f"{door}: {len(by_time)} operations, ms: {', '.join(quantiles)}, "
-    line += f"max {took_ms(by_time[-1]):.3f}"
-    longest = by_time[: -LONGEST - 1 : -1]
-    return "\n".join([line, *(f"  {text}" for text in _describe_each(longest, kills))])
+class Stalls:
+    """Describes operations beside the kills and the sleepers of their storm."""
 
+    def __init__(self, kills: Sequence[Kill], naps: Sequence[Operation]) -> None:
+        self.kills = kills
+        self.naps = naps
 
-def _describe_each(operations: Sequence[Operation], kills: Sequence[Kill]) -> Iterator[str]:
-    for each in operations:
-        end = each.end or each.call
-        before = [kill for kill in kills if kill.at <= end]
-        after = "before any kill"
-        if before:
-            last = before[-1]
-            after = f"began {(each.call - last.at) / 1e6:+.1f} ms after the kill of {last.place}"
-        yield f"{took_ms(each):.3f} ms: {each.name} by {each.process}, {after}"
+    def describe(self, role: str, operations: Sequence[Operation]) -> str:
+        """A line of quantiles, one of slow operations, one for each of the longest."""
+        times = sorted(took_ms(each) for each in operations if each.end is not None) or [0.0]
+        quantiles = [f"{q} {times[int(p * (len(times) - 1))]:.3f}" for q, p in QUANTILES.items()]
+        line = f"{role}: {len(times)} operations, ms: {', '.join(quantiles)}, max {times[-1]:.3f}"
+        slow = [each for each in operations if took_ms(each) > SLOW_MS]
+        unexplained = [each for each in slow if self.lateness_ms(each) < took_ms(each) / 2]
+        line += f"; {len(slow)} above {SLOW_MS:.0f} ms, {len(unexplained)} on a quiet machine"
+        longest = sorted(operations, key=took_ms, reverse=True)[:LONGEST]
+        return "\n  ".join([line, *map(self.describe_one, longest)])
+
+    def describe_one(self, operation: Operation) -> str:
+        """How long it took, who was killed meanwhile or just before, and how late sleepers woke."""
+        near = [
+            f"{kill.place} ({(kill.at - operation.call) / 1e6:+.1f} ms)"
+            for kill in self.kills
+            if operation.call - BEFORE_NS < kill.at < (operation.end or 0)
+        ]
+        return (
+            f"{took_ms(operation):.3f} ms: {operation.name} by {operation.process}; "
+            f"killed: {', '.join(near) or 'nobody'}; "
+            f"sleepers woke {self.lateness_ms(operation):.1f} ms late"
+        )
+
+    def lateness_ms(self, operation: Operation) -> float:
+        """How late somebody woke up who had slept during the operation."""
+        beside = [
+            took_ms(nap) - NAP_SECONDS * 1e3
+            for nap in self.naps
+            if (nap.end or 0) > operation.call and nap.call < (operation.end or 0)
+        ]
+        return max(beside, default=0.0)

@@ -10,6 +10,7 @@ move. The letter of a key says what is done with it:
       fill and are emptied, and the index grows
 """
 
+import os
 import random
 import time
 from itertools import count
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from history import Act, Recorder
 from storm_doors import Door
+from storm_stalls import NAP_SECONDS
 
 from forkkv.clients.connection import ConnectionLost
 
@@ -25,7 +27,6 @@ KEYS = {"r": 6, "c": 2, "n": 1, "g": 1}  # at a time
 LARGE_KEYS = 64
 BURST = 24  # operations without a pause, so that kills meet some
 PAUSE_SECONDS = 0.016  # at most, after a burst: a storm is about deaths, not about full processors
-NAP_SECONDS = 0.005
 
 
 class Writer:
@@ -98,8 +99,9 @@ class Writer:
         return 1 + self.chance.randrange(300 if kind < 0.8 else 6000 if kind < 0.99 else 150_000)
 
 
-def nap_for_ever(path: Path) -> None:
-    """Only sleeps: how late it wakes up is how long others had to wait for a processor."""
+def nap_for_ever(path: Path, processor: int) -> None:
+    """Only sleeps, on one processor."""
+    os.sched_setaffinity(0, [processor])
     recorder = Recorder(path)
     while True:
         recorder.run("nap", "x", "", lambda *_: time.sleep(NAP_SECONDS))
