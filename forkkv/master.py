@@ -63,7 +63,8 @@ def serve(config: Config) -> int:
     exit_code = 1
     try:
         listeners = open_listeners(config)
-        table = table or create_table(config)
+        if table is None:  # an empty one that was left behind is false, too
+            table = create_table(config)
         table.set_lock_timeout(round(config.lock_timeout * 1000))  # its children keep it
         exit_code = Master(config, table, listeners).run()
     finally:

@@ -113,6 +113,15 @@ def test_a_worker_whose_master_died_leaves_and_the_next_server_takes_over(
         assert client.get("k") == b"v"
 
 
+def test_an_empty_table_left_behind_is_served_by_the_next(start_server: StartServer) -> None:
+    first = start_server("--workers", "1")
+    first.process.kill()
+    first.process.wait()
+    second = start_server("--workers", "1")
+    assert "was left behind; serving it, repaired" in second.log
+    assert second.ask("SET", "k", "v") == b"OK"
+
+
 def test_a_table_that_is_kept_is_served_by_the_next(start_server: StartServer) -> None:
     first = start_server("--workers", "1", "--keep")
     with first.connect() as client:
