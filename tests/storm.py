@@ -34,8 +34,9 @@ from storm_stalls import Kill, Stalls
 from storm_writers import Writer, nap_for_ever
 
 FORK = multiprocessing.get_context("fork")
+SLEEPERS = 4  # at most
 SEVERAL = 0.1  # of the strikes kill two to four
-WEIGHTS = {"attached": 50, "worker": 35, "keeper": 15, "master": 2}
+WEIGHTS = {"attached": 50, "worker": 35, "keeper": 15, "master": 1}
 EVENTS = ("takeovers", "repairs", "lock_waits", "read_locked", "growths", "segments_freed")
 
 
@@ -97,7 +98,9 @@ class Storm:
     def start_all(self) -> None:
         places = [f"attached {index}" for index in range(self.plan.attached)]
         places += [f"client {index}" for index in range(self.plan.clients)]
-        places += [f"sleeper {processor}" for processor in os.sched_getaffinity(0)]
+        places += [
+            f"sleeper {processor}" for processor in sorted(os.sched_getaffinity(0))[:SLEEPERS]
+        ]
         for place in places:
             self.start(place)
 

@@ -42,22 +42,25 @@ class ServerInStorm:
         self.young_deaths: Counter[str] = Counter()  # in a row, by place
 
     def victims(self, role: str) -> list[Victim]:
-        """Those of a role, save whose death would try the master's patience with young ones."""
-        family = {process.pid: process for process in self.running.family()} if self.ready else {}
+        """Those of a role, save whose death would try the master's patience with young ones.
+
+        The master may die while it starts; the others once all of them serve.
+        """
+        family = {process.pid: process for process in self.running.family()}
+        if role == "master":
+            return [Victim("master 0", each, False) for each in list(family.values())[:1]]
         uptime = time.clock_gettime(time.CLOCK_BOOTTIME)
         found = []
         for each in self.table.participants():
-            if each["role"] == role and each["pid"] in family:
-                place, age = (
-                    f"{role} {each['index']}",
-                    uptime - each["start_ticks"] / TICKS_PER_SECOND,
-                )
+            if self.ready and each["role"] == role and each["pid"] in family:
+                place = f"{role} {each['index']}"
+                age = uptime - each["start_ticks"] / TICKS_PER_SECOND
                 if age > YOUNG or self.young_deaths[place] < FREE_RESTARTS:
                     found.append(Victim(place, family[each["pid"]], age <= YOUNG))
         return found
 
     def kill(self, victim: Victim) -> None:
-        """One of victims(). Without a master there is nobody to kill until it is started again."""
+        """One of victims(); a dead master is started again by revive()."""
         with suppress(psutil.NoSuchProcess):  # struck a moment ago, and reaped
             victim.process.kill()
         self.young_deaths[victim.place] = self.young_deaths[victim.place] + 1 if victim.young else 0
@@ -90,7 +93,7 @@ class ServerInStorm:
         return ", ".join(f"{sum(each[name] for each in everybody)} {name}" for name in names)
 
     def end(self) -> list[str]:
-        """Stops it. Returns what is wrong: whoever or whatever is left."""
+        """Stops it. Returns what is wrong; what should not be left is removed."""
         self.table.close()
         family = self.running.family()
         code = self.running.stop()
@@ -100,4 +103,7 @@ class ServerInStorm:
             for process in still_running(family):
                 process.kill()
         wrong = [] if code == 0 else [f"the server ended with {code}: {self.running.log}"]
-        return wrong + [f"left behind: {path}" for path in left_behind(self.name)]
+        wrong += [f"left behind: {path}" for path in left_behind(self.name)]
+        with suppress(objects.NoSuchTable):
+            objects.unlink(self.name)
+        return wrong
