@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import ItemsView, Iterator, MutableMapping, ValuesView
+from collections.abc import Callable, ItemsView, Iterator, MutableMapping, ValuesView
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar, cast
 
@@ -81,8 +82,11 @@ class Table(_core.Table, MutableMapping[bytes, bytes]):
     the other; `set_many` is all or nothing) and iteration, which goes on while others write: a key
     that is there all the time comes at least once.
 
-    May be used by threads and after fork(). With several processes, `clear`, `popitem` and the
-    like act on whatever is there at that moment.
+    May be used by threads, after fork(), and in a preloaded application: a forked child becomes a
+    participant of its own at its first call. Pickled, as for a process that is spawned, it is its
+    name and database, and unpickling attaches again: to the table that has the name then.
+
+    With several processes, `clear`, `popitem` and the like act on whatever is there at that moment.
     """
 
     __slots__ = ()
@@ -97,6 +101,11 @@ class Table(_core.Table, MutableMapping[bytes, bytes]):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> tuple[Callable[[], Table], tuple[()]]:
+        if self.closed:
+            raise _core.TableClosed(f"table '{self.name}' is closed, and cannot be pickled")
+        return partial(attach, self.name, database=self.database), ()
 
     def __iter__(self) -> Iterator[bytes]:
         for keys in self._batches():

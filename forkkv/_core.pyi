@@ -26,7 +26,7 @@ class TableFull(Error): ...  # the memory limit, or the file system behind /dev/
 class TableBusy(Error): ...  # a living process holds a lock, not moving for the lock timeout
 class TableRetired(Error): ...  # unlinked or replaced
 class TableExists(Error): ...
-class TableUnusable(Error): ...  # foreign layout, half made, unsafe owner or mode, corrupt
+class TableUnusable(Error): ...  # foreign, half made, unsafe owner or mode, corrupt, cut off
 class TableClosed(Error, ValueError): ...  # used after close()
 class TooBig(Error, ValueError): ...  # key or value size
 class NotAnInteger(Error, ValueError): ...  # also: the sum overflows

@@ -6,6 +6,8 @@
  * Caveats, before the first prototype:
  *   - A handle may be used after fork(): the child becomes a participant of its own at its next
  *     call. It is an FKV_ATTACHED one, whatever the parent was, until it calls fkv_enroll().
+ *   - A handle has a descriptor (close-on-exec), and the lock on it says that this process lives.
+ *     Whoever closes descriptors that are not his must do so before he opens a table.
  *   - A handle may be shared by threads. Writers of one process take turns; readers do not wait.
  *   - A value is never changed in place. A process killed at any instruction leaves the old value
  *     or the new one, and whoever next needs what it held repairs it.
@@ -50,6 +52,7 @@ typedef enum fkv_status {
     FKV_INVALID,     /* an argument out of range */
     FKV_READ_ONLY,   /* the handle was opened by fkv_observe */
     FKV_SYSTEM,      /* a system call failed; errno tells */
+    FKV_CUT_OFF,     /* a forked child has no descriptor of the table: none was free, or closed */
     FKV_CORRUPT      /* a bound was violated; run fkv_check */
 } fkv_status;
 

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <sys/types.h>
 
 #include "layout.h"
 
@@ -36,6 +37,8 @@ struct fkv_table {
     uint32_t open_segment; /* this process's append segment, or FKV_NO_SEGMENT */
     uint32_t left_segment; /* the one it closed for others to use, or FKV_NO_SEGMENT */
     int fd;             /* a description of its own: it carries the OFD lock */
+    dev_t device;       /* with inode: what fd must be open on */
+    ino_t inode;
     unsigned lock_timeout_ms, role, role_index;
     _Atomic uint32_t forks;    /* fkv_fork_count when it registered; behind: register anew */
     pthread_mutex_t writers;   /* threads of one process write one at a time */
@@ -91,6 +94,7 @@ static inline uint64_t fkv_lock_word(unsigned entry, uint32_t generation) {
 void fkv_watch_forks(fkv_table *table);
 void fkv_unwatch_forks(fkv_table *table);
 bool fkv_open_own(fkv_table *table, int fd);
+void fkv_close_own(fkv_table *table);
 fkv_status fkv_register(fkv_table *table, fkv_fault *fault);
 void fkv_unregister(fkv_table *table);
 static inline unsigned fkv_entry_of(uint64_t lock_word) {

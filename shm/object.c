@@ -45,6 +45,9 @@ const char *fkv_status_text(fkv_status status) {
         [FKV_INVALID] = "an argument is out of range",
         [FKV_READ_ONLY] = "the table was opened only to look at it",
         [FKV_SYSTEM] = "a system call failed",
+        [FKV_CUT_OFF] = "this process was forked, and has no descriptor of the table any more: all "
+                        "were in use (raise ulimit -n), or it was closed with all others; attach "
+                        "again in the child",
         [FKV_CORRUPT] = "the table is corrupt",
     };
     return (unsigned)status < sizeof texts / sizeof *texts ? texts[status] : "unknown status";
@@ -133,8 +136,7 @@ static fkv_status free_handle(fkv_table *table, fkv_status status) {
     fkv_unwatch_forks(table);
     if (table->base != NULL)
         munmap(table->base, table->geometry.object_bytes);
-    if (table->fd >= 0)
-        close(table->fd);
+    fkv_close_own(table);
     pthread_mutex_destroy(&table->writers);
     free(table);
     return status;

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -48,17 +49,33 @@ static int reopen(int fd) {
 /* Gives a handle a description of its own of the object behind `fd`: OFD locks belong to it. Not
  * while another thread forks, whose child would keep it open unseen. */
 bool fkv_open_own(fkv_table *table, int fd) {
+    struct stat facts = {0};
     pthread_mutex_lock(&handles_lock);
     table->fd = reopen(fd);
+    if (table->fd >= 0 && fstat(table->fd, &facts) == 0) {
+        table->device = facts.st_dev;
+        table->inode = facts.st_ino;
+    }
     pthread_mutex_unlock(&handles_lock);
     return table->fd >= 0;
 }
 
+/* Daemons close every descriptor they find, and the number may be another file's by now. */
+static bool has_own(const fkv_table *table) {
+    struct stat facts;
+    return table->fd >= 0 && fstat(table->fd, &facts) == 0 && facts.st_dev == table->device &&
+           facts.st_ino == table->inode;
+}
+
+void fkv_close_own(fkv_table *table) {
+    if (has_own(table))
+        close(table->fd);
+}
+
 static void after_fork_in_child(void) {
     for (fkv_table *table = handles; table != NULL; table = table->next) {
-        int own = table->fd >= 0 ? reopen(table->fd) : -1;
-        if (table->fd >= 0)
-            close(table->fd);
+        int own = has_own(table) ? reopen(table->fd) : -1;
+        fkv_close_own(table);
         table->fd = own;
         table->own = &table->nowhere; /* the page, and the segments, stay the parent's */
         table->open_segment = table->left_segment = FKV_NO_SEGMENT;
@@ -277,9 +294,8 @@ static fkv_status become_participant(fkv_table *table, fkv_fault *fault) {
 /* Makes this process a participant, unless the handle is an observer's. */
 fkv_status fkv_register(fkv_table *table, fkv_fault *fault) {
     uint32_t forks = atomic_load(&fkv_fork_count);
-    if (table->fd < 0)
-        return fkv_fail(fault, FKV_SYSTEM, "a forked child could not reopen the table; raise the "
-                        "limit of open files (ulimit -n) or attach again in the child");
+    if (!has_own(table))
+        return fkv_fail(fault, FKV_CUT_OFF, "%s", fkv_status_text(FKV_CUT_OFF));
     fkv_status status = table->observer ? FKV_OK : become_participant(table, fault);
     if (status == FKV_OK)
         atomic_store_explicit(&table->forks, forks, memory_order_release);
@@ -289,7 +305,7 @@ fkv_status fkv_register(fkv_table *table, fkv_fault *fault) {
 /* Gives the entry back. What is half filled goes to whoever needs a segment next. */
 void fkv_unregister(fkv_table *table) {
     bool registered = table->lock_word != 0 &&
-                      atomic_load(&table->forks) == atomic_load(&fkv_fork_count);
+                      atomic_load(&table->forks) == atomic_load(&fkv_fork_count) && has_own(table);
     if (!registered)
         return;
     if (fkv_list_lock(table) == FKV_OK) {

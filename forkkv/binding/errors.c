@@ -14,7 +14,7 @@ static const struct error_class {
                     "A living process holds a lock and has not moved for the lock timeout.", NULL},
     [ERROR_RETIRED] = {"TableRetired", "The table was unlinked or replaced.", NULL},
     [ERROR_EXISTS] = {"TableExists", "There is a table of this name already.", NULL},
-    [ERROR_UNUSABLE] = {"TableUnusable", "Foreign layout, half made, unsafe, or corrupt.", NULL},
+    [ERROR_UNUSABLE] = {"TableUnusable", "Foreign, half made, unsafe, corrupt or cut off.", NULL},
     [ERROR_CLOSED] = {"TableClosed", "The Table was used after close().", &PyExc_ValueError},
     [ERROR_TOO_BIG] = {"TooBig", "A key or a value is outside the limits.", &PyExc_ValueError},
     [ERROR_NOT_AN_INTEGER] = {"NotAnInteger", "Not a 64-bit integer, or the sum would not be one.",
@@ -66,6 +66,7 @@ static const struct error_row {
     [FKV_HALF_MADE] = {ERROR_UNUSABLE, "its creator died half way; create it again"},
     [FKV_UNSAFE] = {ERROR_UNUSABLE, "another user owns it or may open it; unlink it"},
     [FKV_READ_ONLY] = {ERROR_ANY, "it was opened only to look at it; attach to do more"},
+    [FKV_CUT_OFF] = {ERROR_UNUSABLE, NULL},
     [FKV_CORRUPT] = {ERROR_UNUSABLE,
                      "a bound was violated; run `forkkv check`, then create it anew"},
 };
