@@ -244,9 +244,13 @@ fkv_status fkv_check(fkv_table *table, char *text, size_t text_size) {
     checker c = {table, text, text_size};
     text[0] = 0;
     fkv_repair(table);
-    fkv_status status = fkv_write_begin(table);
+    fkv_status status = fkv_await_all(table);
+    if (status == FKV_OK)
+        status = fkv_write_begin(table);
     if (status == FKV_OK) {
+        void *begun = fkv_wait_begin(table); /* so long a walk counts as a wait */
         status = check_ready(&c);
+        fkv_wait_end(table, begun);
         fkv_write_end(table);
     }
     if (status != FKV_OK && text[0] == 0)

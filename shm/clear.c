@@ -35,7 +35,9 @@ static void clear_all(fkv_table *table, fkv_intent *intent, unsigned database) {
 fkv_status fkv_clear(fkv_table *table, unsigned database) {
     if (database > FKV_ALL_DATABASES)
         return FKV_INVALID;
-    fkv_status status = fkv_write_begin(table);
+    fkv_status status = fkv_await_all(table);
+    if (status == FKV_OK)
+        status = fkv_write_begin(table);
     if (status != FKV_OK)
         return status;
     /* From the reserve: clearing must work in a full table, too. */

@@ -147,6 +147,23 @@ const char *fkv_status_text(fkv_status status);
 /* After FKV_BUSY: a sentence that names the process that held the lock, and the next step. */
 void fkv_busy_text(const fkv_table *table, char *text, size_t text_size);
 
+/* ---- waiting ------------------------------------------------------------------------------ */
+
+/* For a runtime whose threads own a lock of its own while they run, as Python's own the GIL: an
+ * operation that must wait calls `before`, sleeps, and gives to `after` what `before` returned (not
+ * NULL). No sink or visitor is called between the two, and no lock of the table is held at either.
+ * Where nothing is waited for, nothing is called. Set right after the table is opened; `hooks` must
+ * outlive the table. */
+typedef struct fkv_wait_hooks {
+    void *(*before)(void);
+    void (*after)(void *begun);
+} fkv_wait_hooks;
+void fkv_set_wait_hooks(fkv_table *table, const fkv_wait_hooks *hooks);
+
+/* Threads of this process that are between the two. For who owns the runtime's lock: if it is 0, no
+ * other thread is inside an operation on this handle. */
+unsigned fkv_waiting(const fkv_table *table);
+
 /* ---- keys --------------------------------------------------------------------------------- */
 
 /* A key made ready: hashed once, so that a batch can prefetch before it reads. */

@@ -60,9 +60,14 @@ static fkv_status read_all_locked(fkv_table *table, get_many *work) {
     if (partitions == NULL)
         return FKV_SYSTEM;
     size_t count = work->count;
-    for (size_t i = 0; i < count; i++)
+    fkv_status status = FKV_OK;
+    for (size_t i = 0; i < count; i++) {
         partitions[i] = fkv_partition_of(table, work->keys[i].hash);
-    fkv_status status = fkv_write_begin(table);
+        if (status == FKV_OK)
+            status = fkv_await_partition(table, partitions[i]);
+    }
+    if (status == FKV_OK)
+        status = fkv_write_begin(table);
     if (status == FKV_OK) {
         status = fkv_lock_many(table, partitions, &count);
         bool locked = status == FKV_OK;

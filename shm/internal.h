@@ -41,7 +41,9 @@ struct fkv_table {
     ino_t inode;
     unsigned lock_timeout_ms, role, role_index;
     _Atomic uint32_t forks;    /* fkv_fork_count when it registered; behind: register anew */
-    pthread_mutex_t writers;   /* threads of one process write one at a time */
+    pthread_mutex_t writers;   /* the turn: threads of one process write one at a time */
+    const fkv_wait_hooks *wait_hooks;
+    _Atomic unsigned waiting;  /* threads between the hooks */
     uint32_t held[FKV_HELD_MAX + 1]; /* segments to keep until what is in them is published */
     uint32_t held_count;
     bool spin;                 /* more than one CPU */
@@ -113,11 +115,31 @@ static inline fkv_status fkv_ready(fkv_table *table) {
     return FKV_OK;
 }
 
-/* Writers of one process take turns; `begin` is fkv_ready plus the turn. */
+/* Writers of one process take turns; `begin` is fkv_ready plus the turn. `begin_at` first waits
+ * until the one lock that will be needed is free. */
 fkv_status fkv_write_begin(fkv_table *table);
+fkv_status fkv_write_begin_at(fkv_table *table, fkv_partition *partition);
 void fkv_write_end(fkv_table *table);
 
+/* ---- wait.c ------------------------------------------------------------------------------- */
+
+void *fkv_wait_begin(fkv_table *table);
+void fkv_wait_end(fkv_table *table, void *begun);
+void fkv_nap(fkv_table *table, unsigned microseconds);
+void fkv_await_turn(fkv_table *table);
+static inline void fkv_take_turn(fkv_table *table) {
+    if (__builtin_expect(pthread_mutex_trylock(&table->writers) != 0, 0))
+        fkv_await_turn(table);
+}
+static inline void fkv_give_turn(fkv_table *table) {
+    pthread_mutex_unlock(&table->writers);
+}
+fkv_status fkv_await_partition(fkv_table *table, fkv_partition *partition);
+fkv_status fkv_await_all(fkv_table *table);
+
 /* ---- lock.c ------------------------------------------------------------------------------- */
+
+extern _Thread_local unsigned fkv_holding __attribute__((tls_model("initial-exec")));
 
 /* Who calls after a takeover, to mend what the lock guards. Runs with the lock held. */
 typedef void (*fkv_mend)(fkv_table *table, fkv_lock *lock, uint64_t dead);
@@ -130,6 +152,9 @@ bool fkv_lock_is_mine(fkv_table *table, fkv_lock *lock);
 void fkv_note_standing(fkv_table *table, unsigned entry);
 bool fkv_stands_still(const fkv_table *table, unsigned entry);
 
+static inline bool fkv_partition_is_free(const fkv_partition *partition) {
+    return atomic_load_explicit(&partition->lock.owner, memory_order_relaxed) == 0;
+}
 fkv_status fkv_partition_lock(fkv_table *table, fkv_partition *partition);
 void fkv_partition_unlock(fkv_table *table, fkv_partition *partition);
 fkv_status fkv_list_lock(fkv_table *table);

@@ -22,6 +22,8 @@
 #define NAP_MIN_NS 1000000   /* first sleep before asking whether the owner lives */
 #define NAP_MAX_NS 20000000
 
+_Thread_local unsigned fkv_holding; /* locks that this thread holds */
+
 static uint64_t now_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -45,11 +47,16 @@ static bool is_whole(const fkv_table *table, const fkv_lock *lock) {
     return memcmp(own + SHARING_OFF, shared + SHARING_OFF, sizeof(int)) == 0;
 }
 
+static inline bool acquire(fkv_table *table, fkv_lock *lock, uint64_t from, uint64_t waiters) {
+    bool acquired = change(lock, from, table->lock_word | waiters);
+    fkv_holding += acquired;
+    return acquired;
+}
+
 /* Sleeps until a post or for `nap_ns`. True: somebody posted. */
 static bool sleep_on(fkv_table *table, fkv_lock *lock, uint64_t nap_ns) {
     if (!is_whole(table, lock)) {
-        struct timespec nap = {0, (long)nap_ns};
-        nanosleep(&nap, NULL);
+        fkv_nap(table, (unsigned)(nap_ns / 1000));
         return false;
     }
     if (sem_trywait(&lock->sleepers) == 0)
@@ -57,13 +64,16 @@ static bool sleep_on(fkv_table *table, fkv_lock *lock, uint64_t nap_ns) {
     uint64_t until = now_ns() + nap_ns;
     struct timespec at = {(time_t)(until / 1000000000), (long)(until % 1000000000)};
     fkv_count_up(table->own, FKV_COUNT_futex, 1);
-    return sem_clockwait(&lock->sleepers, CLOCK_MONOTONIC, &at) == 0;
+    void *begun = fkv_wait_begin(table);
+    bool posted = sem_clockwait(&lock->sleepers, CLOCK_MONOTONIC, &at) == 0;
+    fkv_wait_end(table, begun);
+    return posted;
 }
 
 /* Takes the lock from the dead owner `dead` and mends what it guards, holding it. False: somebody
  * else was faster. Killed in here: the word names us, and the next waiter does the same again. */
 bool fkv_lock_take_over(fkv_table *table, fkv_lock *lock, uint64_t dead, fkv_mend mend) {
-    if (!change(lock, dead, table->lock_word | FKV_LOCK_WAITERS))
+    if (!acquire(table, lock, dead, FKV_LOCK_WAITERS))
         return false;
     fkv_count_up(table->own, FKV_COUNT_takeovers, 1);
     mend(table, lock, dead & ~FKV_LOCK_WAITERS);
@@ -74,7 +84,7 @@ bool fkv_lock_take_over(fkv_table *table, fkv_lock *lock, uint64_t dead, fkv_men
 static bool try_or_announce(fkv_table *table, fkv_lock *lock) {
     uint64_t owner = atomic_load_explicit(&lock->owner, memory_order_relaxed);
     if (owner == 0)
-        return change(lock, 0, table->lock_word | FKV_LOCK_WAITERS);
+        return acquire(table, lock, 0, FKV_LOCK_WAITERS);
     if (!(owner & FKV_LOCK_WAITERS))
         change(lock, owner, owner | FKV_LOCK_WAITERS);
     return false;
@@ -158,7 +168,7 @@ static fkv_status wait_for(fkv_table *table, fkv_lock *lock, fkv_mend mend) {
 /* Takes the lock; `mend` runs first if its owner died holding it. FKV_BUSY: a living process holds
  * it, and did not move for the whole lock timeout. */
 fkv_status fkv_lock_take(fkv_table *table, fkv_lock *lock, fkv_mend mend) {
-    if (__builtin_expect(change(lock, 0, table->lock_word), 1))
+    if (__builtin_expect(acquire(table, lock, 0, 0), 1))
         return FKV_OK;
     uint64_t owner = atomic_load_explicit(&lock->owner, memory_order_acquire);
     if (owner != 0 && owner_stands_still(table, owner))
@@ -168,7 +178,7 @@ fkv_status fkv_lock_take(fkv_table *table, fkv_lock *lock, fkv_mend mend) {
         __builtin_ia32_pause();
 #endif
         if (atomic_load_explicit(&lock->owner, memory_order_relaxed) == 0 &&
-            change(lock, 0, table->lock_word))
+            acquire(table, lock, 0, 0))
             return FKV_OK;
     }
     uint64_t started_ns = now_ns();
@@ -183,6 +193,7 @@ void fkv_lock_release(fkv_table *table, fkv_lock *lock) {
     atomic_store_explicit(releases, atomic_load_explicit(releases, memory_order_relaxed) + 1,
                           memory_order_relaxed);
     uint64_t was = atomic_exchange_explicit(&lock->owner, 0, memory_order_release);
+    fkv_holding--;
     if (__builtin_expect(was & FKV_LOCK_WAITERS, 0) && is_whole(table, lock)) {
         fkv_count_up(table->own, FKV_COUNT_futex, 1);
         sem_post(&lock->sleepers);

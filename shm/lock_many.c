@@ -9,18 +9,9 @@ static int compare_pointers(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-/* Waits for a lock while we hold no other: whoever waits for a stopped process with locks in his
- * hands stops others. A process that is stopped just between this and the take can do so still. */
-static fkv_status knock(fkv_table *table, fkv_partition *partition) {
-    if (atomic_load_explicit(&partition->lock.owner, memory_order_relaxed) == 0)
-        return FKV_OK;
-    fkv_status status = fkv_partition_lock(table, partition);
-    if (status == FKV_OK)
-        fkv_partition_unlock(table, partition);
-    return status;
-}
-
-/* Sorts, drops repeats, locks in ascending order: the one order everybody takes. */
+/* Sorts, drops repeats, locks in ascending order: the one order everybody takes. But first it waits
+ * for each while it holds no other: whoever waits for a stopped process with locks in his hands
+ * stops others. A process that is stopped just between this and the take can do so still. */
 fkv_status fkv_lock_many(fkv_table *table, fkv_partition **partitions, size_t *count) {
     size_t unique = 0;
     qsort(partitions, *count, sizeof *partitions, compare_pointers);
@@ -30,7 +21,7 @@ fkv_status fkv_lock_many(fkv_table *table, fkv_partition **partitions, size_t *c
     *count = unique;
     fkv_status status = FKV_OK;
     for (size_t i = 0; status == FKV_OK && i < unique; i++)
-        status = knock(table, partitions[i]);
+        status = fkv_await_partition(table, partitions[i]);
     size_t locked = 0;
     while (status == FKV_OK && locked < unique &&
            (status = fkv_partition_lock(table, partitions[locked])) == FKV_OK)
@@ -51,9 +42,7 @@ static void unlock_first(fkv_table *table, uint32_t count) {
 }
 
 fkv_status fkv_lock_all(fkv_table *table) {
-    fkv_status status = FKV_OK;
-    for (uint32_t i = 0; status == FKV_OK && i < table->geometry.partition_count; i++)
-        status = knock(table, &table->partitions[i]);
+    fkv_status status = fkv_await_all(table);
     uint32_t locked = 0;
     while (status == FKV_OK && locked < table->geometry.partition_count &&
            (status = fkv_partition_lock(table, &table->partitions[locked])) == FKV_OK)

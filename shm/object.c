@@ -310,7 +310,6 @@ fkv_status fkv_create(int fd, const fkv_config *config, fkv_role role, unsigned 
 
 /* No magic: somebody is making the table, or died at it. Its creation lock tells which. */
 static fkv_status wait_for_magic(fkv_table *table, fkv_fault *fault) {
-    struct timespec nap = {0, 2000000};
     struct flock lock = {.l_type = F_WRLCK, .l_start = FKV_CREATION_OFF, .l_len = 1};
     for (int tries = 0, unlocked = 0; tries < 5000 && unlocked < 100; tries++) {
         if (has_magic(table->fd))
@@ -318,7 +317,7 @@ static fkv_status wait_for_magic(fkv_table *table, fkv_fault *fault) {
         lock.l_type = F_WRLCK;
         if (fcntl(table->fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_UNLCK)
             unlocked++; /* a creator may be between shm_open and its lock: ask some more */
-        nanosleep(&nap, NULL);
+        fkv_nap(table, 2000);
     }
     return fkv_fail(fault, FKV_HALF_MADE, "the object is not a complete table: its creator died, "
                     "or it is not forkkv's; remove it with `forkkv unlink` and start again");

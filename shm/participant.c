@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -82,7 +81,9 @@ static void after_fork_in_child(void) {
         table->held_count = 0;
         table->lock_word = 0;
         pthread_mutex_init(&table->writers, NULL); /* a thread that is not here may hold it */
+        atomic_store(&table->waiting, 0);
     }
+    fkv_holding = 0;
     pthread_mutex_init(&handles_lock, NULL);
     atomic_fetch_add(&fkv_fork_count, 1);
 }
@@ -158,11 +159,10 @@ static uint64_t process_start_ticks(void) {
 }
 
 static bool lock_creation(fkv_table *table) {
-    struct timespec nap = {0, 1000000};
     for (int tries = 0; tries < 10000; tries++) {
         if (try_byte(table, FKV_CREATION_OFF, F_WRLCK))
             return true;
-        nanosleep(&nap, NULL);
+        fkv_nap(table, 1000);
     }
     return false;
 }
@@ -321,7 +321,7 @@ fkv_status fkv_enroll(fkv_table *table, fkv_role role, unsigned role_index) {
         return FKV_INVALID;
     if (table->observer)
         return FKV_READ_ONLY;
-    pthread_mutex_lock(&table->writers);
+    fkv_take_turn(table);
     table->role = role;
     table->role_index = role_index;
     fkv_status status = FKV_OK;
@@ -333,7 +333,7 @@ fkv_status fkv_enroll(fkv_table *table, fkv_role role, unsigned role_index) {
         atomic_store_explicit(&e->identity, FKV_IDENTITY(generation, role, role_index),
                               memory_order_release);
     }
-    pthread_mutex_unlock(&table->writers);
+    fkv_give_turn(table);
     return status;
 }
 
@@ -351,20 +351,27 @@ static fkv_status ready_locked(fkv_table *table) {
 }
 
 fkv_status fkv_ready_slow(fkv_table *table) {
-    pthread_mutex_lock(&table->writers);
+    fkv_take_turn(table);
     fkv_status status = ready_locked(table);
-    pthread_mutex_unlock(&table->writers);
+    fkv_give_turn(table);
     return status;
 }
 
 fkv_status fkv_write_begin(fkv_table *table) {
-    pthread_mutex_lock(&table->writers);
+    fkv_take_turn(table);
     fkv_status status = table->observer ? FKV_READ_ONLY : ready_locked(table);
     if (status != FKV_OK)
-        pthread_mutex_unlock(&table->writers);
+        fkv_give_turn(table);
     return status;
 }
 
+fkv_status fkv_write_begin_at(fkv_table *table, fkv_partition *partition) {
+    fkv_status status = FKV_OK;
+    if (__builtin_expect(!fkv_partition_is_free(partition), 0))
+        status = fkv_await_partition(table, partition);
+    return status == FKV_OK ? fkv_write_begin(table) : status;
+}
+
 void fkv_write_end(fkv_table *table) {
-    pthread_mutex_unlock(&table->writers);
+    fkv_give_turn(table);
 }

@@ -36,10 +36,10 @@ static bool take_nothing(const fkv_table *table, const fkv_found *found, void *c
 /* The way for readers that were interfered with: nothing moves under the lock. */
 static fkv_status read_locked(fkv_table *table, const fkv_key *key, take_fn take, void *context,
                               fkv_found *found) {
-    fkv_status status = fkv_write_begin(table);
+    fkv_partition *partition = fkv_partition_of(table, key->hash);
+    fkv_status status = fkv_write_begin_at(table, partition);
     if (status != FKV_OK)
         return status;
-    fkv_partition *partition = fkv_partition_of(table, key->hash);
     status = fkv_partition_lock(table, partition);
     if (status == FKV_OK) {
         fkv_count_up(table->own, FKV_COUNT_read_locked, 1);

@@ -134,7 +134,9 @@ static fkv_status transfer_once(fkv_table *table, const fkv_key *from, const fkv
     if (status == FKV_OK && fkv_same_key(from, to))
         return transfer_to_itself(table, from, flags);
     if (status == FKV_OK)
-        status = fkv_write_begin(table);
+        status = fkv_await_partition(table, fkv_partition_of(table, from->hash));
+    if (status == FKV_OK)
+        status = fkv_write_begin_at(table, fkv_partition_of(table, to->hash));
     if (status != FKV_OK)
         return status;
     status = transfer_value(table, &t);

@@ -106,5 +106,9 @@ unsigned fkv_repair_dead(fkv_table *table) {
 }
 
 unsigned fkv_repair(fkv_table *table) {
-    return fkv_ready(table) == FKV_OK && !table->observer ? fkv_repair_dead(table) : 0;
+    if (fkv_write_begin(table) != FKV_OK)
+        return 0;
+    unsigned freed = fkv_repair_dead(table);
+    fkv_write_end(table);
+    return freed;
 }

@@ -123,7 +123,7 @@ static fkv_status revise(fkv_table *table, const fkv_key *key, plan_fn plan, voi
 static fkv_status revise_once(fkv_table *table, const fkv_key *key, plan_fn plan, void *context) {
     fkv_status status = fkv_check_key(key);
     if (status == FKV_OK)
-        status = fkv_write_begin(table);
+        status = fkv_write_begin_at(table, fkv_partition_of(table, key->hash));
     if (status != FKV_OK)
         return status;
     status = revise(table, key, plan, context);

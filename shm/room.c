@@ -2,14 +2,12 @@
  *
  * Every process appends to an open segment of its own, so writing an item takes no lock. A segment
  * that may still hold unpublished items of its owner stays the owner's until the operation ends. */
-#include <time.h>
-
 #include "internal.h"
 
 #define ROOM_TRIES 128 /* a bound on the work of one writer, never met unless all items are huge */
 #define INDEX_TRIES 16
 #define TRIES_ALONE 3  /* with nothing to reclaim: somebody may have been at it when we looked */
-#define NAP_NS 100000  /* while others are at it; doubles with every eighth try, five times */
+#define NAP_US 100     /* while others are at it; doubles with every eighth try, five times */
 
 static void set_state(fkv_table *table, uint32_t segment, uint64_t state) {
     atomic_store_explicit(&table->heads[segment].state, state, memory_order_release);
@@ -146,7 +144,6 @@ static void note_others(fkv_table *table) {
 /* Nothing to reclaim for us: what the dead held, or what others are at. */
 static bool await_room(fkv_table *table, const wanted *want, fkv_status reclaimed) {
     unsigned doublings = want->tries / 8 < 5 ? want->tries / 8 : 5;
-    struct timespec nap = {0, NAP_NS << doublings};
     if (fkv_repair_dead(table) > 0)
         return true;
     if (!others_make_room(table, want, reclaimed) && want->tries >= TRIES_ALONE)
@@ -155,7 +152,7 @@ static bool await_room(fkv_table *table, const wanted *want, fkv_status reclaime
         note_others(table);
         return false;
     }
-    nanosleep(&nap, NULL);
+    fkv_nap(table, NAP_US << doublings);
     return true;
 }
 

@@ -81,7 +81,7 @@ static enum fkv_search read_name(scan *s, _Atomic uint64_t *slot_at) {
 static enum fkv_search read_name_locked(scan *s, fkv_partition *partition,
                                         _Atomic uint64_t *slot_at) {
     enum fkv_search search = FKV_SEARCH_MISS;
-    if ((s->status = fkv_write_begin(s->table)) != FKV_OK)
+    if ((s->status = fkv_write_begin_at(s->table, partition)) != FKV_OK)
         return search;
     if ((s->status = fkv_partition_lock(s->table, partition)) == FKV_OK) {
         search = read_name(s, slot_at);
@@ -106,18 +106,6 @@ static void scan_bucket(scan *s, fkv_partition *partition, fkv_bucket *bucket) {
     }
 }
 
-/* Waits until a commit is over, or repairs what its process left. */
-static fkv_status await_commit(fkv_table *table, fkv_partition *partition) {
-    fkv_status status = fkv_write_begin(table);
-    if (status != FKV_OK)
-        return status;
-    status = fkv_partition_lock(table, partition);
-    if (status == FKV_OK)
-        fkv_partition_unlock(table, partition);
-    fkv_write_end(table);
-    return status;
-}
-
 /* Moves to the next bucket, page or partition. */
 static place advance(place at, unsigned bits) {
     at.bucket = (at.bucket + 1) % FKV_PAGE_BUCKETS;
@@ -130,8 +118,8 @@ static place advance(place at, unsigned bits) {
 static fkv_status scan_page(scan *s, place *at, size_t count) {
     fkv_partition *partition = &s->table->partitions[at->partition];
     uint64_t shape = atomic_load_explicit(&partition->shape, memory_order_acquire);
-    if (shape & FKV_SHAPE_COMMIT)
-        return await_commit(s->table, partition);
+    if (shape & FKV_SHAPE_COMMIT) /* until it is over, or what its process left is repaired */
+        return fkv_await_partition(s->table, partition);
     unsigned bits = fkv_page_bits(s->table, shape);
     place start = *at;
     start.page &= (UINT32_C(1) << bits) - 1;

@@ -95,7 +95,10 @@ fkv_status fkv_set_many(fkv_table *table, const fkv_pair *pairs, size_t count, u
         return FKV_SYSTEM;
     commit->partitions = (fkv_partition **)(commit->planned + count);
     work.pairs = (const fkv_pair **)(commit->partitions + count);
-    status = fkv_write_begin(table);
+    for (size_t i = 0; status == FKV_OK && i < count; i++)
+        status = fkv_await_partition(table, fkv_partition_of(table, pairs[i].key.hash));
+    if (status == FKV_OK)
+        status = fkv_write_begin(table);
     if (status == FKV_OK) {
         status = set_all(table, &work, pairs);
         fkv_append_settle(table);

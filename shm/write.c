@@ -129,7 +129,7 @@ fkv_status fkv_set(fkv_table *table, const fkv_key *key, const void *value, size
     fkv_set_request request = {key, NULL, flags, old, false};
     fkv_status status = fkv_check_key(key);
     if (status == FKV_OK)
-        status = fkv_write_begin(table);
+        status = fkv_write_begin_at(table, fkv_partition_of(table, key->hash));
     if (status != FKV_OK)
         return status;
     status = flags & FKV_KEEP_TTL
@@ -149,7 +149,7 @@ fkv_status fkv_delete(fkv_table *table, const fkv_key *key, fkv_sink *old) {
     fkv_found found;
     fkv_status status = fkv_check_key(key);
     if (status == FKV_OK)
-        status = fkv_write_begin(table);
+        status = fkv_write_begin_at(table, partition);
     if (status != FKV_OK)
         return status;
     status = fkv_partition_lock(table, partition);

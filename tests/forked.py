@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from conftest import DEADLINE, wait_until
 
-from forkkv import TableBusy, _core
+from forkkv import TableBusy, _core, attach
 
 
 class Forked:
@@ -96,7 +96,10 @@ def write_for_ever(table: _core.Table, key: str) -> NoReturn:
 
 
 def stop_as_holder(table: _core.Table, pid: int, key: str) -> None:
-    """Stops our child `pid`, which writes the key for ever, at a moment when it holds its lock."""
+    """Stops our child `pid`, which writes the key for ever, at a moment when it holds its lock.
+
+    Asks through a handle of its own: who has waited for a stopped process does not wait again.
+    """
     held = False
 
     def stop_and_ask() -> bool:
@@ -104,16 +107,16 @@ def stop_as_holder(table: _core.Table, pid: int, key: str) -> None:
         os.kill(pid, signal.SIGSTOP)
         assert os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1])
         try:
-            table.set(key, "free")
+            asking.set(key, "free")
         except TableBusy:
             held = True
         else:
             os.kill(pid, signal.SIGCONT)
         return held
 
-    table.set_lock_timeout(10)
-    wait_until(stop_and_ask, f"process {pid} to be stopped while it holds a lock")
-    table.set_lock_timeout(1000)
+    with attach(table.name) as asking:
+        asking.set_lock_timeout(10)
+        wait_until(stop_and_ask, f"process {pid} to be stopped while it holds a lock")
 
 
 def participants(table: _core.Table) -> dict[int, bool]:

@@ -109,6 +109,14 @@ def test_semaphores_are_only_in_lock_c() -> None:
     assert users == {"shm/lock.c"}
 
 
+def test_an_operation_sleeps_only_where_it_gives_up_the_gil() -> None:
+    waits = re.compile(r"\b(nanosleep|clock_nanosleep|usleep|pthread_mutex_lock\(&table)\b")
+    users = {
+        name_of(path) for path in C if path.parent.name == "shm" and waits.search(path.read_text())
+    }
+    assert users == {"shm/wait.c"}
+
+
 def test_fork_is_only_in_the_masters_children() -> None:
     users = {name_of(path) for path in PYTHON if "os.fork(" in path.read_text()}
     assert users == {"forkkv/children.py"}

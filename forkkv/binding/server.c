@@ -9,6 +9,7 @@ typedef struct server_object {
     PyObject *table;  /* a Table; NULL before __init__ and after shutdown() */
     PyObject *events; /* what the next tick() returns */
     bool waiting;     /* a thread sleeps in tick(), without the GIL */
+    bool serving;     /* a thread runs commands: they give up the GIL where they wait for a lock */
     door door;
 } server_object;
 
@@ -139,7 +140,7 @@ static void server_dealloc(PyObject *object) {
 static PyObject *server_shutdown(PyObject *object, PyObject *ignored) {
     (void)ignored;
     server_object *self = (server_object *)object;
-    if (self->waiting) {
+    if (self->waiting || self->serving) {
         PyErr_SetString(PyExc_RuntimeError, "another thread is in tick(); let it return first");
         return NULL;
     }
@@ -147,16 +148,19 @@ static PyObject *server_shutdown(PyObject *object, PyObject *ignored) {
     Py_RETURN_NONE;
 }
 
-static bool is_open(const server_object *self) {
+/* False with an exception: shut down, or another thread is at the connections. */
+static bool is_free(const server_object *self) {
     if (!self->table)
         PyErr_SetString(PyExc_ValueError, "this Server is shut down; make another one");
-    return self->table;
+    else if (self->serving)
+        PyErr_SetString(PyExc_RuntimeError, "another thread runs commands; one loop per Server");
+    return self->table && !self->serving;
 }
 
-/* Makes the door ready for work. NULL with an exception: shut down, or its table is closed. */
+/* Makes the door ready for work. NULL with an exception: not free, or its table is closed. */
 static door *use(PyObject *object) {
     server_object *self = (server_object *)object;
-    fkv_table *table = is_open(self) ? binding_table(self->table) : NULL;
+    fkv_table *table = is_free(self) ? binding_table(self->table) : NULL;
     if (!table)
         return NULL;
     door_use(&self->door, table);
@@ -178,7 +182,7 @@ static int wait_without_gil(server_object *self, int timeout_ms) {
 static PyObject *server_tick(PyObject *object, PyObject *argument) {
     server_object *self = (server_object *)object;
     int timeout_ms = (int)PyLong_AsLong(argument);
-    if ((timeout_ms == -1 && PyErr_Occurred()) || !is_open(self))
+    if ((timeout_ms == -1 && PyErr_Occurred()) || !is_free(self))
         return NULL;
     if (self->waiting) {
         PyErr_SetString(PyExc_RuntimeError, "another thread is in tick(); one loop per Server");
@@ -190,7 +194,9 @@ static PyObject *server_tick(PyObject *object, PyObject *argument) {
         return PyErr_SetFromErrno(PyExc_OSError);
     if (!use(object))
         return NULL;
+    self->serving = true;
     door_serve(&self->door);
+    self->serving = false;
     PyObject *next = PyErr_Occurred() ? NULL : PyList_New(0);
     if (!next)
         return NULL;
@@ -262,8 +268,11 @@ static PyObject *server_answer(PyObject *object, PyObject *args) {
     if (!PyArg_ParseTuple(args, "Ky#:answer", &id, &reply, &size) || !(door = use(object)))
         return NULL;
     connection *client = connection_find(&door->connections, id);
+    server_object *self = (server_object *)object;
+    self->serving = true;
     if (client)
         door_answer(door, client, reply, (size_t)size);
+    self->serving = false;
     if (PyErr_Occurred())
         return NULL;
     Py_RETURN_NONE;

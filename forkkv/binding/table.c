@@ -1,5 +1,6 @@
 /* table.c -- the Python type Table: opening and closing, and the list of its methods. */
 #include <string.h>
+#include <time.h>
 
 #include "table.h"
 
@@ -13,6 +14,8 @@ fkv_table *table_closed(const table_object *self) {
 }
 
 PyObject *table_raise(const table_object *self, fkv_status status) {
+    if (!self->handle && !PyErr_Occurred()) /* since the operation began */
+        return (PyObject *)table_closed(self);
     return binding_raise(self->state, self->handle, self->name, status);
 }
 
@@ -22,6 +25,35 @@ fkv_table *binding_table(PyObject *table) {
         return table_handle((table_object *)table);
     PyErr_Format(PyExc_TypeError, "a forkkv Table is needed, not %R", Py_TYPE(table));
     return NULL;
+}
+
+/* ---- the GIL --------------------------------------------------------------------------------- */
+
+/* An operation gives up the GIL where it must wait for another process or thread, and nowhere else:
+ * the others take less time than giving it up and getting it back. */
+static void *give_up_gil(void) {
+    return PyEval_SaveThread();
+}
+
+static void take_gil_back(void *thread) {
+    PyEval_RestoreThread(thread);
+}
+
+static const fkv_wait_hooks gil_hooks = {give_up_gil, take_gil_back};
+
+#define FINISH_NAPS 10000
+
+/* So another thread can be inside an operation on the handle only while that waits: lets it finish.
+ * False: it does not, most likely because the interpreter's end took it away in its wait. */
+static bool await_other_threads(fkv_table *handle) {
+    const struct timespec nap = {0, 1000000};
+    int naps = 0;
+    for (; fkv_waiting(handle) > 0 && naps < FINISH_NAPS; naps++) {
+        Py_BEGIN_ALLOW_THREADS
+        nanosleep(&nap, NULL);
+        Py_END_ALLOW_THREADS
+    }
+    return naps < FINISH_NAPS;
 }
 
 /* ---- open and close -------------------------------------------------------------------------- */
@@ -87,6 +119,7 @@ static int table_init(PyObject *object, PyObject *args, PyObject *names) {
         binding_raise_fault(self->state, self->name, &fault);
         return -1;
     }
+    fkv_set_wait_hooks(handle, &gil_hooks);
     self->handle = handle;
     return 0;
 }
@@ -95,7 +128,7 @@ static PyObject *table_close(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     table_object *self = (table_object *)object;
     fkv_table *handle = self->handle;
     self->handle = NULL;
-    if (handle)
+    if (handle && await_other_threads(handle)) /* else it stays theirs until the process ends */
         fkv_detach(handle);
     Py_RETURN_NONE;
 }
@@ -169,15 +202,16 @@ static PyGetSetDef table_attributes[] = {
 
 static PyMethodDef table_methods[] = {
     NONE("close", table_close,
-         "close($self, /)\n--\n\nGives up the table in this process; the table stays."),
+         "close($self, /)\n--\n\nGives up the table in this process; the table stays. Calls under "
+         "way in other threads\nfinish first; their next ones raise TableClosed."),
     FAST("get", table_get,
          "get($self, key, default=None, /)\n--\n\nThe value as bytes, or `default`. Takes no lock "
          "and makes no system call."),
     {"set", AS_METHOD(table_set), METH_FASTCALL | METH_KEYWORDS,
      "set($self, key, value, ttl=None, nx=False, xx=False, keep_ttl=False)\n--\n\n"
      "Stores the value; `ttl` in seconds. False when nx (only if absent) or xx (only if present)\n"
-     "did not hold. A writer that must wait for a lock keeps the GIL, for at most the lock\n"
-     "timeout (1 s by default), then raises TableBusy."},
+     "did not hold. A writer that waits for a lock lets other threads run; after the lock timeout\n"
+     "(1 s by default) it raises TableBusy."},
     FAST("get_set", table_get_set,
          "get_set($self, key, value, /)\n--\n\nStores the value, drops the expiry, and returns "
          "the value replaced or None, as one step."),
@@ -241,7 +275,7 @@ static PyMethodDef table_methods[] = {
          "repair($self, /)\n--\n\nRepairs after dead participants; returns how many it freed."),
     NONE("check", table_check,
          "check($self, /)\n--\n\nWalks everything under all locks: the first broken invariant, or "
-         "None.\nKeeps the GIL all the while."),
+         "None.\nOther threads run meanwhile."),
     NONE("facts", table_facts, "facts($self, /)\n--\n\nSizes and limits by name, see Facts."),
     NONE("participants", table_participants,
          "participants($self, /)\n--\n\nWho has the table open, see ParticipantFacts."),

@@ -40,12 +40,12 @@ static unsigned long long fact_value(const fkv_facts *facts, const struct fact *
 
 PyObject *table_facts(PyObject *self, PyObject *Py_UNUSED(ignored)) {
     fkv_table *handle = table_handle((table_object *)self);
-    PyObject *dict = handle ? PyDict_New() : NULL;
-    if (!dict)
+    if (!handle)
         return NULL;
     fkv_facts facts;
     fkv_read_facts(handle, &facts);
-    int failed = put(dict, "retired", PyBool_FromLong(facts.retired));
+    PyObject *dict = PyDict_New();
+    int failed = !dict || put(dict, "retired", PyBool_FromLong(facts.retired));
     for (size_t i = 0; !failed && i < sizeof facts_rows / sizeof facts_rows[0]; i++) {
         const struct fact *fact = &facts_rows[i];
         failed = put(dict, fact->name, PyLong_FromUnsignedLongLong(fact_value(&facts, fact)));
@@ -125,12 +125,13 @@ static PyObject *describe_load(fkv_table *handle, unsigned entry) {
                          state_text(load.state, sizeof load.state));
 }
 
-/* A list of what `describe` makes of each entry; where it says None there is no item. */
+/* A list of what `describe` makes of each entry; where it says None there is no item. To make
+ * objects may run finalizers, so the handle is asked for each time. */
 static PyObject *each_entry(PyObject *self, PyObject *(*describe)(fkv_table *, unsigned)) {
-    fkv_table *handle = table_handle((table_object *)self);
-    PyObject *list = handle ? PyList_New(0) : NULL;
+    PyObject *list = PyList_New(0);
     for (unsigned entry = 0; list && entry < FKV_PARTICIPANTS; entry++) {
-        PyObject *described = describe(handle, entry);
+        fkv_table *handle = table_handle((table_object *)self);
+        PyObject *described = handle ? describe(handle, entry) : NULL;
         if (!described || (described != Py_None && PyList_Append(list, described) < 0))
             Py_CLEAR(list);
         Py_XDECREF(described);

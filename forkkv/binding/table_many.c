@@ -217,16 +217,15 @@ PyObject *table_scan(PyObject *object, PyObject *args) {
         PyErr_Format(PyExc_ValueError, "scan() visits at least 1 key, not %zd", count);
         return NULL;
     }
-    fkv_table *handle = table_handle(self);
-    PyObject *keys = handle ? PyList_New(0) : NULL;
-    if (!keys)
-        return NULL;
-    fkv_status status =
-        fkv_scan(handle, self->database, &cursor, (size_t)count, visit_key, keys);
-    if (status == FKV_OK && !PyErr_Occurred())
+    PyObject *keys = PyList_New(0); /* before the handle is asked for: it may collect garbage */
+    fkv_table *handle = keys ? table_handle(self) : NULL;
+    fkv_status status = FKV_OK;
+    if (handle)
+        status = fkv_scan(handle, self->database, &cursor, (size_t)count, visit_key, keys);
+    if (handle && status == FKV_OK && !PyErr_Occurred())
         return Py_BuildValue("(KN)", (unsigned long long)cursor, keys);
-    Py_DECREF(keys);
-    return table_raise(self, status);
+    Py_XDECREF(keys);
+    return handle ? table_raise(self, status) : NULL;
 }
 
 PyObject *table_count(PyObject *object, PyObject *number) {
