@@ -58,13 +58,6 @@ static step *next_step(enum step_kind kind, uint64_t offset, uint64_t size) {
     return &r->steps[r->count++];
 }
 
-static void note_store(const uint8_t *address) {
-    uint64_t offset = (uint64_t)(address - watched.base);
-    if (offset > watched.r->object_bytes - AROUND)
-        offset = watched.r->object_bytes - AROUND;
-    memcpy(next_step(STORE, offset, AROUND)->bytes, watched.base + offset, AROUND);
-}
-
 static void protect(int how) {
     if (WATCH_WORKS && watched.base != NULL &&
         mprotect(watched.base, watched.r->object_bytes, how) != 0)
@@ -74,6 +67,13 @@ static void protect(int how) {
 /* ---- stores --------------------------------------------------------------------------------------- */
 
 #if WATCH_WORKS
+static void note_store(const uint8_t *address) {
+    uint64_t offset = (uint64_t)(address - watched.base);
+    if (offset > watched.r->object_bytes - AROUND)
+        offset = watched.r->object_bytes - AROUND;
+    memcpy(next_step(STORE, offset, AROUND)->bytes, watched.base + offset, AROUND);
+}
+
 /* Does what `rep movsb` would do, 64 bytes a store: the trap flag would stop at every byte. */
 static bool step_over_string_move(greg_t *regs) {
     const uint8_t *code = (const uint8_t *)regs[REG_RIP];
