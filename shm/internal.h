@@ -115,10 +115,8 @@ static inline fkv_status fkv_ready(fkv_table *table) {
     return FKV_OK;
 }
 
-/* Writers of one process take turns; `begin` is fkv_ready plus the turn. `begin_at` first waits
- * until the one lock that will be needed is free. */
+/* Writers of one process take turns; `begin` is fkv_ready plus the turn. */
 fkv_status fkv_write_begin(fkv_table *table);
-fkv_status fkv_write_begin_at(fkv_table *table, fkv_partition *partition);
 void fkv_write_end(fkv_table *table);
 
 /* ---- wait.c ------------------------------------------------------------------------------- */
@@ -134,7 +132,7 @@ static inline void fkv_take_turn(fkv_table *table) {
 static inline void fkv_give_turn(fkv_table *table) {
     pthread_mutex_unlock(&table->writers);
 }
-fkv_status fkv_await_partition(fkv_table *table, fkv_partition *partition);
+fkv_status fkv_pass_partition(fkv_table *table, fkv_partition *partition);
 fkv_status fkv_await_all(fkv_table *table);
 
 /* ---- lock.c ------------------------------------------------------------------------------- */
@@ -152,8 +150,15 @@ bool fkv_lock_is_mine(fkv_table *table, fkv_lock *lock);
 void fkv_note_standing(fkv_table *table, unsigned entry);
 bool fkv_stands_still(const fkv_table *table, unsigned entry);
 
-static inline bool fkv_partition_is_free(const fkv_partition *partition) {
-    return atomic_load_explicit(&partition->lock.owner, memory_order_relaxed) == 0;
+/* Returns once the lock is nobody's. Called without the turn: while a stopped process holds a lock,
+ * only those threads wait that need this partition. */
+static inline fkv_status fkv_await_partition(fkv_table *table, fkv_partition *partition) {
+    uint64_t owner = atomic_load_explicit(&partition->lock.owner, memory_order_relaxed);
+    return __builtin_expect(owner == 0, 1) ? FKV_OK : fkv_pass_partition(table, partition);
+}
+static inline fkv_status fkv_write_begin_at(fkv_table *table, fkv_partition *partition) {
+    fkv_status status = fkv_await_partition(table, partition);
+    return status == FKV_OK ? fkv_write_begin(table) : status;
 }
 fkv_status fkv_partition_lock(fkv_table *table, fkv_partition *partition);
 void fkv_partition_unlock(fkv_table *table, fkv_partition *partition);

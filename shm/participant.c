@@ -365,13 +365,6 @@ fkv_status fkv_write_begin(fkv_table *table) {
     return status;
 }
 
-fkv_status fkv_write_begin_at(fkv_table *table, fkv_partition *partition) {
-    fkv_status status = FKV_OK;
-    if (__builtin_expect(!fkv_partition_is_free(partition), 0))
-        status = fkv_await_partition(table, partition);
-    return status == FKV_OK ? fkv_write_begin(table) : status;
-}
-
 void fkv_write_end(fkv_table *table) {
     fkv_give_turn(table);
 }

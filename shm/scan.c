@@ -119,7 +119,7 @@ static fkv_status scan_page(scan *s, place *at, size_t count) {
     fkv_partition *partition = &s->table->partitions[at->partition];
     uint64_t shape = atomic_load_explicit(&partition->shape, memory_order_acquire);
     if (shape & FKV_SHAPE_COMMIT) /* until it is over, or what its process left is repaired */
-        return fkv_await_partition(s->table, partition);
+        return fkv_pass_partition(s->table, partition);
     unsigned bits = fkv_page_bits(s->table, shape);
     place start = *at;
     start.page &= (UINT32_C(1) << bits) - 1;

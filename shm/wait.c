@@ -49,13 +49,11 @@ void fkv_await_turn(fkv_table *table) {
     fkv_wait_end(table, begun);
 }
 
-/* Returns once the partition's lock is nobody's; a dead owner is repaired. Without the turn: while
- * a stopped process holds a lock, only those threads wait that need this partition. */
-fkv_status fkv_await_partition(fkv_table *table, fkv_partition *partition) {
+/* Takes the partition's lock and gives it back, so that what was going on is over, or repaired. */
+fkv_status fkv_pass_partition(fkv_table *table, fkv_partition *partition) {
     fkv_status status = table->observer ? FKV_READ_ONLY : fkv_ready(table);
-    if (__builtin_expect(status != FKV_OK || fkv_partition_is_free(partition), 1))
-        return status;
-    status = fkv_partition_lock(table, partition);
+    if (status == FKV_OK)
+        status = fkv_partition_lock(table, partition);
     if (status == FKV_OK)
         fkv_partition_unlock(table, partition);
     return status;

@@ -109,6 +109,17 @@ TEST(scan_meets_every_key_while_the_table_grows) {
     expect_all_met(&m);
 }
 
+TEST(scan_clears_a_commit_flag_that_nobody_will_clear) {
+    fkv_table *table = new_table(4 * MIB);
+    met m = expecting(100);
+    for (unsigned i = 0; i < 100; i++)
+        CHECK_OK(put_number(table, i, "v", 1));
+    atomic_fetch_or(&table->partitions[9].shape, FKV_SHAPE_COMMIT); /* damage: no lock is held */
+    scan_all(table, &m, 50);
+    expect_all_met(&m);
+    CHECK_EQUAL(atomic_load(&table->partitions[9].shape) & FKV_SHAPE_COMMIT, 0);
+}
+
 typedef struct writing {
     unsigned keep;
     _Atomic bool stop;
