@@ -143,6 +143,7 @@ extern _Thread_local unsigned fkv_holding __attribute__((tls_model("initial-exec
 typedef void (*fkv_mend)(fkv_table *table, fkv_lock *lock, uint64_t dead);
 
 fkv_status fkv_lock_init(fkv_lock *lock);
+void fkv_note_semaphore(fkv_table *table);
 fkv_status fkv_lock_take(fkv_table *table, fkv_lock *lock, fkv_mend mend);
 void fkv_lock_release(fkv_table *table, fkv_lock *lock);
 bool fkv_lock_take_over(fkv_table *table, fkv_lock *lock, uint64_t dead, fkv_mend mend);

@@ -40,6 +40,11 @@ static inline bool change(fkv_lock *lock, uint64_t from, uint64_t to) {
                                                    memory_order_relaxed);
 }
 
+/* Keeps what a whole semaphore looks like. */
+void fkv_note_semaphore(fkv_table *table) {
+    sem_init(&table->semaphore, 1, 0);
+}
+
 /* The C library ends the process over a semaphore that is not one. What says how it is shared lies
  * behind the words that change, and is the same in all of them. */
 static bool is_whole(const fkv_table *table, const fkv_lock *lock) {

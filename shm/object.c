@@ -126,7 +126,7 @@ static fkv_table *new_handle(fkv_role role, unsigned role_index) {
     table->open_segment = table->left_segment = FKV_NO_SEGMENT;
     table->lock_timeout_ms = 1000;
     table->spin = sysconf(_SC_NPROCESSORS_ONLN) > 1;
-    sem_init(&table->semaphore, 1, 0);
+    fkv_note_semaphore(table);
     pthread_mutex_init(&table->writers, NULL);
     fkv_watch_forks(table);
     return table;
