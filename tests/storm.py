@@ -234,7 +234,7 @@ def run_storm(plan: Plan, directory: Path) -> Outcome:
 @click.command()
 @click.option("--kills", default=3000, show_default=True)
 @click.option("--seconds", default=3600.0, show_default=True, help="Ends earlier than that.")
-@click.option("--seed", default=lambda: secrets.randbits(32), show_default="drawn")
+@click.option("--seed", type=int, default=lambda: secrets.randbits(32), show_default="drawn")
 @click.option("--workers", default=3, show_default=True)
 @click.option("--memory", default="16mb", show_default=True)
 def main(**options: Any) -> None:
