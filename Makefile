@@ -47,6 +47,13 @@ tsan:  ## threads of the C core under ThreadSanitizer
 mutants:  ## negative controls: the C tests must notice a core that is broken on purpose
 	$(MAKE) --no-print-directory -C shm/tests mutants
 
+storm: build  ## thousands of kills at both doors, then storms over builds that are broken on purpose
+	$(BIN)/python tests/storm.py --kills 3000
+	$(BIN)/python tests/storm_mutants.py
+
+model: build  ## what the memory model allows: every execution of the protocols, and of broken ones
+	$(BIN)/python tests/memory_model.py
+
 crash:  ## the long form: killed at every instruction, in more states, many times; prints its seeds
 	$(MAKE) --no-print-directory -C shm/tests crash
 
@@ -69,4 +76,4 @@ clean:
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-.PHONY: all build demo test pytest lint types san tsan mutants crash bench golden format clean help
+.PHONY: all build demo test pytest lint types san tsan mutants storm model crash bench golden format clean help
