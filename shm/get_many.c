@@ -32,13 +32,6 @@ static fkv_status read_each(fkv_table *table, get_many *work) {
     return FKV_OK;
 }
 
-/* The shape before the slot: the fence in fkv_still_valid lets nobody read them the other way
- * round. A commit that had ended between them has changed the slot. */
-static bool confirm_hit(const fkv_table *table, const fkv_found *item) {
-    uint64_t shape = atomic_load_explicit(&item->partition->shape, memory_order_relaxed);
-    return !(shape & FKV_SHAPE_COMMIT) && fkv_still_valid(table, item);
-}
-
 static bool confirm_miss(const fkv_table *table, const fkv_key *key, const fkv_found *item) {
     fkv_found again;
     return fkv_search_racy(table, key, &again) == FKV_SEARCH_MISS && again.shape == item->shape;
@@ -48,7 +41,7 @@ static bool confirm_miss(const fkv_table *table, const fkv_key *key, const fkv_f
 static bool confirm_each(const fkv_table *table, const get_many *work) {
     for (size_t i = 0; i < work->count; i++) {
         const fkv_found *item = &work->items[i];
-        if (item->slot_at != NULL ? !confirm_hit(table, item)
+        if (item->slot_at != NULL ? !fkv_confirm_hit(table, item)
                                   : !confirm_miss(table, &work->keys[i], item))
             return false;
     }

@@ -103,7 +103,15 @@ bool fkv_still_valid(const fkv_table *table, const fkv_found *found) {
                found->generation;
 }
 
-/* The same under the lock: nothing changes, so the answer is final. */
+/* The same for who has read other keys since: of a commit that is under way it may have seen what
+ * is stored already, and `found` may be what is yet to be replaced. The shape before the slot: the
+ * fence in between keeps them so, and a commit that ended there has changed the slot. */
+bool fkv_confirm_hit(const fkv_table *table, const fkv_found *found) {
+    uint64_t shape = atomic_load_explicit(&found->partition->shape, memory_order_relaxed);
+    return !(shape & FKV_SHAPE_COMMIT) && fkv_still_valid(table, found);
+}
+
+/* The search under the lock: nothing changes, so the answer is final. */
 bool fkv_search_locked(const fkv_table *table, const fkv_key *key, fkv_found *found) {
     bool doubt = false;
     found->partition = fkv_partition_of(table, key->hash);

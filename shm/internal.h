@@ -225,6 +225,7 @@ enum fkv_search { FKV_SEARCH_HIT, FKV_SEARCH_MISS, FKV_SEARCH_RETRY };
 enum fkv_search fkv_search_racy(const fkv_table *table, const fkv_key *key, fkv_found *found);
 enum fkv_search fkv_search_slot(const fkv_table *table, const fkv_key *key, uint64_t offset);
 bool fkv_still_valid(const fkv_table *table, const fkv_found *found);
+bool fkv_confirm_hit(const fkv_table *table, const fkv_found *found);
 bool fkv_search_locked(const fkv_table *table, const fkv_key *key, fkv_found *found);
 _Atomic uint64_t *fkv_place_locked(fkv_table *table, const fkv_key *key, fkv_partition *partition,
                                    fkv_status *ret_status);

@@ -23,7 +23,7 @@ static bool lives(const fkv_found *found) {
 static bool target_lives(const fkv_table *table, const transfer *t) {
     fkv_found found;
     return fkv_search_racy(table, t->to, &found) == FKV_SEARCH_HIT && lives(&found) &&
-           fkv_still_valid(table, &found) && fkv_still_valid(table, &t->found);
+           fkv_still_valid(table, &found) && fkv_confirm_hit(table, &t->found);
 }
 
 /* Reads both keys without a lock. FKV_BUSY: interfered with. */

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final, NamedTuple
 
-from model_commits import A, B, seen_one_by_one, seen_together
+from model_commits import A, B, renamed, seen_one_by_one, seen_together
 from model_index import growth, new_key, swapped
 from model_locks import contended, entry_used_again
 from model_repairs import commit_killed, growth_killed
@@ -36,6 +36,7 @@ PROGRAMS: Final[dict[str, Build]] = {
     "commit, batch new a": partial(seen_together, [B, A], fresh=True),
     "commit, reads a b": partial(seen_one_by_one, [A, B]),
     "commit, reads b a": partial(seen_one_by_one, [B, A]),
+    "commit, rename": renamed,
     "commit, killed": commit_killed,
     "lock": contended,
     "lock, dead": partial(contended, dead="A"),
@@ -114,6 +115,7 @@ CHECKS: Final = [
     Control("commit, batch a b", check="flag"),
     Control("commit, reads a b", check="commit flag"),
     Control("commit, batch b a", check="commit flag at the end"),
+    Control("commit, rename", check="commit flag at the end"),
     Control("commit, batch b a", check="flag before slot"),
     Control("commit, killed", check="flag before the commit word"),
     Control("commit, killed", check="commit word before the slots"),
@@ -172,10 +174,12 @@ def print_programs(programs: dict[str, Build]) -> bool:
     well = True
     for name, build in programs.items():
         began = time.monotonic()
-        verdict = explore(build(""))
+        program = build("")
+        verdict = explore(program)
         well &= verdict.wrong is None
         seconds = time.monotonic() - began
-        print(f"{name:32} {verdict.states:7} states {seconds:5.1f} s  {verdict.wrong or 'holds'}")
+        result = verdict.wrong or "holds"
+        print(f"{name:32} {verdict.states:7} states {seconds:5.1f} s  {result}: {program.name}")
         print_trace(verdict)
     return well
 

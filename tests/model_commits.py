@@ -3,8 +3,23 @@
 from collections.abc import Callable, Sequence
 
 from model_index import values
-from model_reads import MISS, WORDS, Key, Shape, get, get_many, give, item, slot_store, take
-from weak_program import RELAXED, RELEASE, Outcome, Program, Script, load, store
+from model_reads import (
+    MISS,
+    WORDS,
+    Found,
+    Key,
+    Shape,
+    confirm,
+    get,
+    get_many,
+    give,
+    item,
+    search_racy,
+    slot_store,
+    still_valid,
+    take,
+)
+from weak_program import RELAXED, RELEASE, RETRY, Outcome, Program, Script, load, store
 
 A = Key("a", "a.shape", lambda _: ("a.slot",))
 B = Key("b", "b.shape", lambda _: ("b.slot",))
@@ -34,20 +49,18 @@ def flag_all(without: str) -> Script:
         yield from flag(partition)
 
 
-def commit_all(without: str) -> Script:
-    """commit.c."""
-    for partition in PARTITIONS:
-        yield store(
-            f"{partition}.change", f"{partition} new", RELAXED, "fkv_commit_all_locked: change"
-        )
+def commit_all(without: str, slots: Sequence[str | int] = ("a new", "b new")) -> Script:
+    """commit.c fkv_commit_all_locked."""
+    for partition, slot in zip(PARTITIONS, slots, strict=True):
+        yield store(f"{partition}.change", slot, RELAXED, "fkv_commit_all_locked: change")
     if without != "flag before the commit word":
         yield from flag_all(without)
     if without != "commit word before the slots":
         yield store("intent", True, RELEASE, "fkv_set_intent: commit")
     if without == "flag before the commit word":
         yield from flag_all(without)
-    for key in (A, B):
-        yield from slot_store(key, f"{key.name}.slot", f"{key.name} new")
+    for key, slot in zip((A, B), slots, strict=True):
+        yield from slot_store(key, f"{key.name}.slot", slot)
     if without == "commit word before the slots":
         yield store("intent", True, RELEASE, "fkv_set_intent: commit")
     yield store("intent", False, RELEASE, "fkv_set_intent: done")
@@ -55,11 +68,13 @@ def commit_all(without: str) -> Script:
         yield from unflag(partition)
 
 
-def committer(without: str) -> Callable[[], Script]:
+def committer(
+    without: str, slots: Sequence[str | int] = ("a new", "b new")
+) -> Callable[[], Script]:
     def script() -> Script:
         for partition in PARTITIONS:
             yield from take(f"{partition}.lock")
-        yield from commit_all(without)
+        yield from commit_all(without, slots)
         for partition in PARTITIONS[::-1]:
             yield from give(f"{partition}.lock")
 
@@ -118,6 +133,37 @@ def seen_one_by_one(keys: Sequence[Key], without: str = "") -> Program:
         f"commit under two reads, {' then '.join(key.name for key in keys)}",
         start(),
         {"committer": [committer(without)], "reader": [get(key, without) for key in keys]},
+        wrong,
+        constant=ITEMS,
+    )
+
+
+def look_for_both(source: Key, target: Key, without: str) -> Callable[[], Script]:
+    """rename.c look, target_lives: whether a rename must be refused since both are there."""
+
+    def script() -> Script:
+        found, shape = yield from search_racy(source, without)
+        if not isinstance(found, Found) or not (yield from still_valid(found, without)):
+            return RETRY if found != MISS else None
+        other, _ = yield from search_racy(target, without)
+        if not isinstance(other, Found) or not (yield from still_valid(other, without)):
+            return None
+        return "both" if (yield from confirm(source, found, shape, without)) else None
+
+    return script
+
+
+def renamed(without: str = "") -> Program:
+    """b is renamed to a, while another looks whether that is allowed."""
+
+    def wrong(outcome: Outcome) -> str | None:
+        both = outcome.results["looker"] == ("both",)
+        return "both names were found, of which one was there at any time" if both else None
+
+    return Program(
+        "a rename under a look at both names",
+        start() | {"a.slot": 0},
+        {"renamer": [committer(without, ("a new", 0))], "looker": [look_for_both(B, A, without)]},
         wrong,
         constant=ITEMS,
     )

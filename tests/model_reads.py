@@ -135,13 +135,13 @@ def get(key: Key, without: str = "") -> Callable[[], Script]:
 
 
 def confirm(key: Key, found: Found | str, shape: Shape, without: str) -> Script:
-    """get_many.c confirm_hit, confirm_miss: whether a key is still what the first round found."""
+    """get_many.c confirm_miss, index.c fkv_confirm_hit: whether a key is still what was found."""
     if not isinstance(found, Found):
         again, now = yield from search_racy(key, without)
         return again == MISS and (now == shape or without == "shape of a miss")
     valid = without == "flag before slot" and (yield from still_valid(found, without))
     if without != "commit flag at the end":
-        now = yield load(key.shape_at, RELAXED, "confirm_hit: shape")
+        now = yield load(key.shape_at, RELAXED, "fkv_confirm_hit: shape")
         if now.commit:
             return False
     return valid or (yield from still_valid(found, without))

@@ -28,7 +28,9 @@ def test_without_the_order_it_does_not(control: Control) -> None:
     assert verdict.wrong is not None
 
 
-@pytest.mark.parametrize("control", CHECKS, ids=lambda control: control.check)
+@pytest.mark.parametrize(
+    "control", CHECKS, ids=lambda control: f"{control.check} ({control.program})"
+)
 def test_without_the_check_it_does_not(control: Control) -> None:
     verdict = judge(control, shortest=False)
     assert verdict.wrong is not None
