@@ -95,3 +95,25 @@ def test_the_shared_words_of_the_layout_are_in_the_table_of_words() -> None:
     names = {re.sub(r"\[.*?\]", "", name).strip() for line in words for name in line.split(",")}
     missing = sorted(name for name in names if name not in documented)
     assert not missing, f"docs/memory.md#words lacks {missing}"
+
+
+def test_the_tests_that_the_reliability_page_names_are_there() -> None:
+    named = set(
+        re.findall(r"`((?:tests|shm)/[\w/]+\.(?:py|c))`", (DOCS / "reliability.md").read_text())
+    )
+    assert len(named) >= 15
+    assert not [name for name in sorted(named) if not (ROOT / name).is_file()]
+
+
+def test_the_functions_whose_barriers_the_reliability_page_names_are_there() -> None:
+    core = "".join(path.read_text() for path in (ROOT / "shm").glob("*.[ch]"))
+    for row in rows("reliability.md", "| barrier in C |"):
+        for function in re.findall(r"`(\w+)`", row[0]):
+            assert f"{function}(" in core, function
+
+
+def test_every_target_that_the_docs_name_is_in_the_makefile() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for page in [*DOCS.glob("*.md"), ROOT / "README.md"]:
+        for target in re.findall(r"`make (\w+)", page.read_text()):
+            assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{page.name}: make {target}"
