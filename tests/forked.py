@@ -65,8 +65,8 @@ class Forked:
         """Lets it end, which it must do well."""
         with contextlib.suppress(BrokenPipeError):
             self.go_on()
-        assert os.waitpid(self.pid, 0)[1] == 0, f"process {self.pid} failed"
-        self.pid = 0
+        pid, self.pid = self.pid, 0
+        assert os.waitpid(pid, 0)[1] == 0, f"process {pid} failed"
 
     def kill(self) -> None:
         """SIGKILL, and reaps it."""
@@ -115,6 +115,7 @@ def stop_as_holder(table: _core.Table, pid: int, key: str) -> None:
         return held
 
     with attach(table.name) as asking:
+        asking.set(key, "free")  # takes memory, so that later calls need that one lock
         asking.set_lock_timeout(10)
         wait_until(stop_and_ask, f"process {pid} to be stopped while it holds a lock")
 
