@@ -40,21 +40,40 @@ def create_table(config: Config) -> Table:
     try:
         return objects.create(config.name, config.memory_bytes, role=MASTER)
     except TableExists:
-        raise ServeError(
-            f"another process made table {config.name!r} at the same moment; "
-            "start again, or choose another name with --name"
-        ) from None
+        raise ServeError(_what_is_there(config.name)) from None
     except Error as error:
         raise ServeError(str(error)) from None
+
+
+def _what_is_there(name: str) -> str:
+    """Why a table that is there was not adopted."""
+    try:
+        objects.open_table(name).close()
+    except Error as error:
+        return str(error)
+    return (
+        f"another process made table {name!r} at the same moment; "
+        "start again, or choose another name with --name"
+    )
+
+
+def refuse_truncated(table: Table, name: str) -> None:
+    """Asked before the table is touched: whoever touches what is gone dies. Raises ServeError."""
+    if table.truncated():
+        raise ServeError(
+            f"somebody has truncated the object of table {name!r}, and keys are gone with it; "
+            f"remove the rest with `forkkv unlink {name}` and start again"
+        )
 
 
 def release_table(table: Table, name: str, keep: bool) -> None:
     """Gives the table back: kept for the next server, or retired and removed.
 
-    A table that somebody else retired is not ours to remove: its name may be taken again.
+    A table that somebody else retired is not ours to remove: its name may be taken again. One that
+    was truncated cannot be touched.
     """
     try:
-        if table.facts()["retired"]:
+        if table.truncated() or table.facts()["retired"]:
             return
         if keep:
             get_log("master").info("table %s stays; `forkkv unlink %s` removes it", name, name)

@@ -17,7 +17,7 @@ from forkkv._core import Table
 from forkkv.accept import SERVING, YIELDING
 from forkkv.backoff import Backoff
 from forkkv.children import Child, Children, show_crashes
-from forkkv.claim import adopt_table, create_table, release_table
+from forkkv.claim import adopt_table, create_table, refuse_truncated, release_table
 from forkkv.config import WORKERS_MAX, Config
 from forkkv.descriptors import raise_descriptor_limit
 from forkkv.keeper import Keeper
@@ -104,6 +104,7 @@ class Master:
                 self.spawn_missing()
                 self.announce()
                 self.sleep()
+                refuse_truncated(self.table, self.config.name)
                 self.reap_dead()
         finally:
             self.children.end()
@@ -230,8 +231,7 @@ class Master:
 
     def run_worker(self, index: int) -> int:
         """Runs in the worker."""
-        config, identity = self.config, self.identity
-        return Worker(config, identity, self.table, self.listeners, index).run()
+        return Worker(self.config, self.identity, self.table, self.listeners, index).run()
 
     def run_keeper(self) -> int:
         """Runs in the keeper."""

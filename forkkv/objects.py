@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import posix_ipc  # type: ignore[import-not-found]
 
@@ -61,7 +62,7 @@ def exists(name: str) -> bool:
         posix_ipc.SharedMemory(object_name(name)).close_fd()
     except posix_ipc.ExistentialError:
         return False
-    except posix_ipc.PermissionsError:
+    except (posix_ipc.PermissionsError, OSError, ValueError):
         return True
     return True
 
@@ -71,7 +72,7 @@ def unlink(name: str) -> None:
 
     Removes objects that cannot be opened as well, so it is the way out of every TableUnusable.
     """
-    with existing_object(name) as fd:
+    with suppress(_core.TableUnusable), existing_object(name) as fd:
         _core.retire_object(fd)
     _unlink_object(name)
 
@@ -129,6 +130,8 @@ def _open_object(name: str) -> posix_ipc.SharedMemory:
         raise NoSuchTable(name) from None
     except posix_ipc.PermissionsError:
         raise _not_ours(name) from None
+    except (OSError, ValueError) as error:  # links are not followed: shm_open() has O_NOFOLLOW
+        raise _no_object(name, error) from None
 
 
 def _unlink_object(name: str) -> None:
@@ -138,6 +141,23 @@ def _unlink_object(name: str) -> None:
         raise NoSuchTable(name) from None
     except posix_ipc.PermissionsError:
         raise _not_ours(name) from None
+    except (OSError, ValueError) as error:
+        raise _no_object(name, error) from None
+
+
+def _no_object(name: str, error: Exception) -> Exception:
+    """What has the name of the object, and is none: a link, a directory, a socket."""
+    path = Path("/dev/shm", object_name(name)[1:])
+    if path.is_file() and not path.is_symlink():
+        return error  # an object: then it is this process that lacks something, or the kernel
+    if path.is_dir() and not path.is_symlink():
+        return _core.TableUnusable(
+            f"table '{name}': {path} is a directory; remove it, or choose another name"
+        )
+    what = "a link, which is not followed" if path.is_symlink() else f"no shared memory ({error})"
+    return _core.TableUnusable(
+        f"table '{name}': {path} is {what}; remove it with `forkkv unlink {name}`"
+    )
 
 
 def _not_ours(name: str) -> _core.TableUnusable:

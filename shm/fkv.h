@@ -141,6 +141,10 @@ void fkv_retire(fkv_table *table);
 /* The same without becoming a participant, which needs room. FKV_FOREIGN: not a whole table. */
 fkv_status fkv_retire_object(int fd);
 
+/* Whether somebody has shortened the object since it was opened: whoever touches what is gone is
+ * ended by SIGBUS. One system call, and no touch. */
+bool fkv_is_truncated(const fkv_table *table);
+
 void fkv_set_lock_timeout(fkv_table *table, unsigned timeout_ms); /* default 1000 */
 const char *fkv_status_text(fkv_status status);
 

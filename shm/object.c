@@ -167,15 +167,22 @@ static fkv_status open_own(fkv_table *table, int fd, fkv_fault *fault) {
     return FKV_OK;
 }
 
-static fkv_status check_safe(int fd, struct stat *ret, fkv_fault *fault) {
+/* Whether nobody else can write to what is behind `fd`. Root may look at anybody's table; `own`
+ * asks for more, for who makes or serves a table in an object trusts whoever owns it. */
+static fkv_status check_safe(int fd, bool own, struct stat *ret, fkv_fault *fault) {
     if (fstat(fd, ret) != 0)
         return fkv_fail(fault, FKV_SYSTEM, "fstat: %s", strerror(errno));
     if (!S_ISREG(ret->st_mode))
         return fkv_fail(fault, FKV_UNSAFE, "the object is not a regular shared-memory object; "
                         "remove it from /dev/shm and start again");
-    if (ret->st_uid != geteuid() && geteuid() != 0)
+    if (ret->st_nlink > 1)
+        return fkv_fail(fault, FKV_UNSAFE, "the object has %lu names (hard links), so it may be "
+                        "something else's: remove this one with `forkkv unlink`",
+                        (unsigned long)ret->st_nlink);
+    if (ret->st_uid != geteuid() && (own || geteuid() != 0))
         return fkv_fail(fault, FKV_UNSAFE, "the object belongs to user %u, not to you (%u); run as "
-                        "that user or choose another name", ret->st_uid, geteuid());
+                        "that user, choose another name, or remove it with `forkkv unlink`",
+                        ret->st_uid, geteuid());
     if (ret->st_mode & (S_IRWXG | S_IRWXO))
         return fkv_fail(fault, FKV_UNSAFE, "the object's mode %04o lets other users in; it must be "
                         "0600: remove it, or chmod 600 it if you trust what is in it",
@@ -194,8 +201,8 @@ static fkv_status reserve_first(fkv_table *table, fkv_fault *fault) {
     if (error == 0) /* what reclaim copies to when all else is taken */
         error = posix_fallocate(table->fd, (off_t)g->segments_off,
                                 (off_t)(g->reserve_segments * g->segment_bytes));
-    if (error == 0) /* the page of the departed */
-        error = posix_fallocate(table->fd, (off_t)g->activity_off, FKV_ACTIVITY_SIZE);
+    if (error == 0) /* the pages of the departed, and of the creator: who makes it can use it */
+        error = posix_fallocate(table->fd, (off_t)g->activity_off, 2 * FKV_ACTIVITY_SIZE);
     if (error == 0)
         return FKV_OK;
     return fkv_fail(fault, error == ENOSPC ? FKV_NO_SPACE : FKV_SYSTEM,
@@ -231,8 +238,8 @@ static fkv_status init_regions(fkv_table *table) {
         table->heads[i].state = FKV_STATE(FKV_SEGMENT_FREE, 0, 0);
     h->free_segments = g->reserve_segments;
     h->reserved_bytes = g->index_off + (uint64_t)g->partition_count * FKV_KERNEL_PAGE +
-                        g->reserve_segments * g->segment_bytes + FKV_ACTIVITY_SIZE;
-    table->entries[0].page_reserved = 1;
+                        g->reserve_segments * g->segment_bytes + 2 * FKV_ACTIVITY_SIZE;
+    table->entries[0].page_reserved = table->entries[1].page_reserved = 1;
     return status;
 }
 
@@ -265,18 +272,29 @@ static bool has_magic(int fd) {
     return pread(fd, &magic, sizeof magic, 0) == (ssize_t)sizeof magic && magic == FKV_MAGIC;
 }
 
+/* Whether there is nothing to lose behind `fd`: no bytes, or what a creator that died has left. */
+static bool is_half_made(int fd) {
+    uint64_t words[2] = {0, 0}; /* magic, signature */
+    ssize_t size = pread(fd, words, sizeof words, 0);
+    return size == 0 || (size == (ssize_t)sizeof words && words[0] == 0 &&
+                         (words[1] == 0 || words[1] == fkv_layout_signature()));
+}
+
 /* Holds the creation lock of `fd` while it formats: a second creator finds the magic. */
 static fkv_status create_locked(fkv_table *table, int fd, const fkv_config *config,
                                 fkv_fault *fault) {
     struct flock lock = {.l_type = F_WRLCK, .l_start = FKV_CREATION_OFF, .l_len = 1};
     if (fcntl(table->fd, F_OFD_SETLK, &lock) != 0)
         return fkv_fail(fault, FKV_EXISTS, "another process is making this table right now");
-    fkv_status status = has_magic(table->fd)
-                            ? fkv_fail(fault, FKV_EXISTS, "the table exists already")
-                            : format(table, fd, config, fault);
-    if (status == FKV_OK)
+    fkv_status status = FKV_OK;
+    if (has_magic(table->fd))
+        status = fkv_fail(fault, FKV_EXISTS, "the table exists already");
+    else if (!is_half_made(table->fd))
+        status = fkv_fail(fault, FKV_FOREIGN, "the object is no table of forkkv's, or a damaged "
+                          "one; remove it with `forkkv unlink`, or choose another name");
+    else if ((status = format(table, fd, config, fault)) == FKV_OK)
         atomic_store_explicit(&table->header->magic, FKV_MAGIC, memory_order_release);
-    else if (status != FKV_EXISTS && ftruncate(table->fd, 0) != 0)
+    else if (ftruncate(table->fd, 0) != 0)
         status = FKV_SYSTEM; /* nothing to add: an empty object is half made too */
     lock.l_type = F_UNLCK;
     fcntl(table->fd, F_OFD_SETLK, &lock);
@@ -289,7 +307,7 @@ fkv_status fkv_create(int fd, const fkv_config *config, fkv_role role, unsigned 
     if (config->memory_bytes < FKV_MEMORY_MIN || config->memory_bytes > FKV_MEMORY_MAX)
         return fkv_fail(fault, FKV_INVALID, "a table needs at least %u MiB and at most 2 TiB of "
                         "memory", FKV_MEMORY_MIN >> 20);
-    fkv_status status = check_safe(fd, &facts, fault);
+    fkv_status status = check_safe(fd, true, &facts, fault);
     if (status != FKV_OK)
         return status;
     fkv_table *table = new_handle(role, role_index);
@@ -349,7 +367,7 @@ static fkv_status open_existing(fkv_table *table, int fd, fkv_fault *fault) {
     if (status == FKV_OK)
         status = wait_for_magic(table, fault);
     if (status == FKV_OK)
-        status = check_safe(fd, &facts, fault);
+        status = check_safe(fd, table->role == FKV_MASTER, &facts, fault);
     if (status == FKV_OK)
         status = read_geometry(table->fd, (uint64_t)facts.st_size, &geometry, fault);
     if (status == FKV_OK)
@@ -365,7 +383,7 @@ static fkv_status open_existing(fkv_table *table, int fd, fkv_fault *fault) {
 static fkv_status open_as(fkv_role role, unsigned role_index, bool observer, int fd,
                           fkv_table **ret, fkv_fault *fault) {
     struct stat facts;
-    fkv_status status = check_safe(fd, &facts, fault);
+    fkv_status status = check_safe(fd, role == FKV_MASTER, &facts, fault);
     if (status != FKV_OK)
         return status;
     fkv_table *table = new_handle(role, role_index);
@@ -396,6 +414,11 @@ void fkv_detach(fkv_table *table) {
     free_handle(table, FKV_OK);
 }
 
+bool fkv_is_truncated(const fkv_table *table) {
+    struct stat facts;
+    return fstat(table->fd, &facts) == 0 && (uint64_t)facts.st_size < table->geometry.object_bytes;
+}
+
 void fkv_retire(fkv_table *table) {
     atomic_store(&table->header->retired, 1);
 }
@@ -403,7 +426,7 @@ void fkv_retire(fkv_table *table) {
 fkv_status fkv_retire_object(int fd) {
     struct stat facts;
     fkv_geometry geometry;
-    if (check_safe(fd, &facts, NULL) != FKV_OK || !has_magic(fd) ||
+    if (check_safe(fd, false, &facts, NULL) != FKV_OK || !has_magic(fd) ||
         read_geometry(fd, (uint64_t)facts.st_size, &geometry, NULL) != FKV_OK)
         return FKV_FOREIGN;
     fkv_header *h = mmap(NULL, FKV_KERNEL_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

@@ -306,7 +306,7 @@ fkv_status fkv_register(fkv_table *table, fkv_fault *fault) {
 void fkv_unregister(fkv_table *table) {
     bool registered = table->lock_word != 0 &&
                       atomic_load(&table->forks) == atomic_load(&fkv_fork_count) && has_own(table);
-    if (!registered)
+    if (!registered || fkv_is_truncated(table))
         return;
     if (fkv_list_lock(table) == FKV_OK) {
         fkv_add_departed_listed(table, table->entry);

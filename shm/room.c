@@ -112,6 +112,7 @@ typedef struct wanted {
     uint32_t length, tries;
     enum fkv_room kind;
     uint32_t run; /* that reclaim has taken for it, or FKV_NO_SEGMENT */
+    bool disk_full; /* the kernel has refused, so what the limit leaves is not to be had */
 } wanted;
 
 static bool is_others(const fkv_table *table, uint64_t state) {
@@ -122,7 +123,9 @@ static bool is_others(const fkv_table *table, uint64_t state) {
 /* Whether other processes have just freed what we lack, or are at it: emptying a segment, or using
  * what reclaim would copy to. */
 static bool others_make_room(const fkv_table *table, const wanted *want, fkv_status reclaimed) {
-    if (fkv_segments_available(table) >= want->length + table->geometry.reserve_segments)
+    uint64_t to_be_had = want->disk_full ? atomic_load(&table->header->free_segments)
+                                         : fkv_segments_available(table);
+    if (to_be_had >= want->length + table->geometry.reserve_segments)
         return true;
     for (uint32_t i = 0; i < table->geometry.segment_count; i++) {
         uint64_t state = fkv_state_of(table, i);
@@ -185,6 +188,7 @@ static fkv_status make_room(fkv_table *table, wanted *want) {
 static bool try_again(fkv_table *table, wanted *want, fkv_status *ret_status) {
     if (*ret_status != FKV_FULL && *ret_status != FKV_NO_SPACE)
         return false;
+    want->disk_full = *ret_status == FKV_NO_SPACE;
     fkv_status status = make_room(table, want);
     if (status != FKV_OK && status != FKV_FULL)
         *ret_status = status;
@@ -194,7 +198,8 @@ static bool try_again(fkv_table *table, wanted *want, fkv_status *ret_status) {
 static fkv_item *run_room(fkv_table *table, uint64_t bytes, enum fkv_room kind,
                           fkv_status *ret_status) {
     uint32_t length = (uint32_t)((bytes + table->segment_bytes - 1) >> table->segment_shift);
-    wanted want = {(uint64_t)length << table->segment_shift, length, 0, kind, FKV_NO_SEGMENT};
+    wanted want = {(uint64_t)length << table->segment_shift, length, 0, kind, FKV_NO_SEGMENT,
+                   false};
     for (; want.tries < ROOM_TRIES + 2 * length; want.tries++) {
         *ret_status = FKV_TOO_BIG; /* together with what this operation filled already */
         if (table->held_count >= FKV_HELD_MAX)
@@ -218,7 +223,7 @@ fkv_item *fkv_append_room(fkv_table *table, uint64_t bytes, enum fkv_room kind,
                           fkv_status *ret_status) {
     if (bytes > table->segment_bytes)
         return run_room(table, bytes, kind, ret_status);
-    wanted want = {bytes, 1, 0, kind, FKV_NO_SEGMENT};
+    wanted want = {bytes, 1, 0, kind, FKV_NO_SEGMENT, false};
     fkv_item *item = open_room(table, bytes);
     for (; item == NULL && want.tries < ROOM_TRIES; want.tries++) {
         *ret_status = FKV_TOO_BIG;

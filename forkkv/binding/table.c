@@ -276,6 +276,9 @@ static PyMethodDef table_methods[] = {
     NONE("check", table_check,
          "check($self, /)\n--\n\nWalks everything under all locks: the first broken invariant, or "
          "None.\nOther threads run meanwhile."),
+    NONE("truncated", table_truncated,
+         "truncated($self, /)\n--\n\nWhether somebody has shortened the object: using the table "
+         "would end this process."),
     NONE("facts", table_facts, "facts($self, /)\n--\n\nSizes and limits by name, see Facts."),
     NONE("participants", table_participants,
          "participants($self, /)\n--\n\nWho has the table open, see ParticipantFacts."),

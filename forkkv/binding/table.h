@@ -113,6 +113,7 @@ PyObject *table_set_state(PyObject *self, PyObject *state);
 PyObject *table_heartbeat(PyObject *self, PyObject *ignored);
 
 /* table_facts.c: what can be read of the table and of its participants */
+PyObject *table_truncated(PyObject *self, PyObject *ignored);
 PyObject *table_facts(PyObject *self, PyObject *ignored);
 PyObject *table_participants(PyObject *self, PyObject *ignored);
 PyObject *table_worker_loads(PyObject *self, PyObject *ignored);

@@ -38,6 +38,11 @@ static unsigned long long fact_value(const fkv_facts *facts, const struct fact *
     return narrow;
 }
 
+PyObject *table_truncated(PyObject *object, PyObject *Py_UNUSED(ignored)) {
+    fkv_table *handle = table_handle((table_object *)object);
+    return handle ? PyBool_FromLong(fkv_is_truncated(handle)) : NULL;
+}
+
 PyObject *table_facts(PyObject *self, PyObject *Py_UNUSED(ignored)) {
     fkv_table *handle = table_handle((table_object *)self);
     if (!handle)

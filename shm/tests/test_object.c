@@ -85,9 +85,18 @@ TEST(an_empty_object_is_half_made_and_can_be_made) {
     EXPECT_FAULT(attach(fd, &fault), FKV_HALF_MADE, "forkkv unlink");
     CHECK(ftruncate(fd, 12345678) == 0);
     EXPECT_FAULT(attach(fd, &fault), FKV_HALF_MADE, "forkkv unlink");
-    CHECK(write(fd, "rubbish", 7) == 7); /* what a creator that died had written */
+    CHECK(pwrite(fd, "rubbish", 7, 64) == 7); /* what a creator that died had written */
     CHECK_OK(create(fd, 4 * MIB, &made));
     CHECK_OK(attach(fd, &made));
+    close(fd);
+}
+
+TEST(bytes_that_are_not_those_of_a_creator_are_never_written_over) {
+    int fd = new_object();
+    char kept[8] = "";
+    CHECK(write(fd, "precious", 8) == 8);
+    EXPECT_FAULT(create(fd, 4 * MIB, &fault), FKV_FOREIGN, "forkkv unlink");
+    CHECK(pread(fd, kept, 8, 0) == 8 && memcmp(kept, "precious", 8) == 0);
     close(fd);
 }
 
