@@ -44,8 +44,8 @@ MUTATIONS = [
     Mutation(
         "a lock keeps others out",
         "lock.c",
-        "if (__builtin_expect(change(lock, 0, table->lock_word), 1))",
-        "if (change(lock, 0, table->lock_word) || true)",
+        "if (__builtin_expect(acquire(table, lock, 0, 0), 1))",
+        "if (acquire(table, lock, 0, 0) || true)",
     ),
     Mutation(
         "a revision is published only over what it was made from",

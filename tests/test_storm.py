@@ -11,6 +11,7 @@ import pytest
 from linear import Reply
 from storm import Plan, run_storm
 from storm_doors import Local, members
+from storm_mutants import MUTATIONS, ROOT, Mutation
 
 GAP_SECONDS = 0.0005  # in which others get at what should have been one step
 
@@ -62,3 +63,9 @@ class TearsGroups(Local):
 def test_a_table_used_wrongly_is_caught(tmp_path: Path, door: type[Local], caught: str) -> None:
     plan = Plan(seed=secrets.randbits(32), kills=30, workers=1, clients=1, local=door)
     assert any(caught in each for each in run_storm(plan, tmp_path).violations)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.breaks)
+def test_what_the_broken_builds_change_is_still_there(mutation: Mutation) -> None:
+    text = (ROOT / "shm" / mutation.file).read_text()
+    assert text.count(mutation.before) == 1, "make storm would not build it"
