@@ -162,6 +162,20 @@ fkv_key text_key(const fkv_table *table, const char *text) {
     return fkv_make_key(table, 0, text, strlen(text));
 }
 
+fkv_partition *partition_of(const fkv_table *table, const char *key) {
+    fkv_key k = text_key(table, key);
+    return fkv_partition_of(table, k.hash);
+}
+
+const char *elsewhere(const fkv_table *table) {
+    static char text[16];
+    for (unsigned i = 0;; i++) {
+        snprintf(text, sizeof text, "other%u", i);
+        if (partition_of(table, text) != partition_of(table, "k"))
+            return text;
+    }
+}
+
 fkv_status put(fkv_table *table, const char *key, const char *value) {
     fkv_key k = text_key(table, key);
     return fkv_set(table, &k, value, strlen(value), 0, 0, NULL, NULL);

@@ -84,6 +84,8 @@ typedef struct name {
 name number_name(unsigned number); /* "key:00000042" */
 fkv_key number_key(const fkv_table *table, const name *name);
 fkv_key text_key(const fkv_table *table, const char *text);
+fkv_partition *partition_of(const fkv_table *table, const char *key);
+const char *elsewhere(const fkv_table *table); /* a key of another partition than "k"'s */
 fkv_status put(fkv_table *table, const char *key, const char *value);
 fkv_status put_number(fkv_table *table, unsigned number, const void *value, size_t size);
 fkv_status drop_number(fkv_table *table, unsigned number);

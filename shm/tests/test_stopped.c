@@ -8,21 +8,6 @@
 
 #include "test.h"
 
-static fkv_partition *partition_of(fkv_table *table, const char *key) {
-    fkv_key k = text_key(table, key);
-    return fkv_partition_of(table, k.hash);
-}
-
-/* A key of another partition than "k"'s. */
-static const char *elsewhere(fkv_table *table) {
-    static char text[16];
-    for (unsigned i = 0;; i++) {
-        snprintf(text, sizeof text, "other%u", i);
-        if (partition_of(table, text) != partition_of(table, "k"))
-            return text;
-    }
-}
-
 static pid_t start_stopped(child_main run, fkv_table *table, void *context) {
     pid_t pid = start_child(run, table, context);
     wait_stopped(pid);

@@ -22,19 +22,6 @@ static void after(void *token) {
 
 static const fkv_wait_hooks hooks = {before, after};
 
-static fkv_partition *partition_of(fkv_table *table, const char *key) {
-    return fkv_partition_of(table, text_key(table, key).hash);
-}
-
-/* A key of another partition than "k"'s. */
-static const char *elsewhere(fkv_table *table) {
-    static char text[16];
-    for (unsigned i = 0; snprintf(text, sizeof text, "other%u", i), true; i++)
-        if (partition_of(table, text) != partition_of(table, "k"))
-            break;
-    return text;
-}
-
 static void hold_and_stop(fkv_table *table, void *context) {
     (void)context;
     CHECK_OK(fkv_write_begin(table));
