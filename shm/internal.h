@@ -163,6 +163,7 @@ static inline fkv_status fkv_write_begin_at(fkv_table *table, fkv_partition *par
 }
 fkv_status fkv_partition_lock(fkv_table *table, fkv_partition *partition);
 void fkv_partition_unlock(fkv_table *table, fkv_partition *partition);
+fkv_status fkv_partition_settle(fkv_table *table, fkv_partition *partition);
 fkv_status fkv_list_lock(fkv_table *table);
 void fkv_list_unlock(fkv_table *table);
 

@@ -225,6 +225,14 @@ void fkv_partition_unlock(fkv_table *table, fkv_partition *partition) {
     fkv_lock_release(table, &partition->lock);
 }
 
+/* Takes the lock and gives it back: what was going on is over, or repaired. */
+fkv_status fkv_partition_settle(fkv_table *table, fkv_partition *partition) {
+    fkv_status status = fkv_partition_lock(table, partition);
+    if (status == FKV_OK)
+        fkv_partition_unlock(table, partition);
+    return status;
+}
+
 fkv_status fkv_list_lock(fkv_table *table) {
     return fkv_lock_take(table, &table->header->list_lock, fkv_mend_list);
 }

@@ -109,10 +109,9 @@ static fkv_status transfer_value(fkv_table *table, transfer *t) {
         fkv_append_settle(table);
         if (again && tries % FKV_READ_TRIES == 0) {
             /* A commit is under way, or its process died: the lock waits for it, or repairs. */
-            fkv_partition *partition = fkv_partition_of(table, t->from->hash);
-            if ((status = fkv_partition_lock(table, partition)) != FKV_OK)
+            status = fkv_partition_settle(table, fkv_partition_of(table, t->from->hash));
+            if (status != FKV_OK)
                 return status;
-            fkv_partition_unlock(table, partition);
         }
     }
     return status;

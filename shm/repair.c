@@ -50,11 +50,7 @@ static fkv_status finish_flagged(fkv_table *table, fkv_partition *partition, uin
     uint64_t shape = atomic_load_explicit(&partition->shape, memory_order_acquire);
     if (!(shape & FKV_SHAPE_COMMIT) || atomic_load(&partition->committer) != dead)
         return FKV_OK;
-    fkv_status status = fkv_partition_lock(table, partition);
-    if (status != FKV_OK)
-        return status;
-    fkv_partition_unlock(table, partition);
-    return FKV_OK;
+    return fkv_partition_settle(table, partition);
 }
 
 static fkv_status mend_all_of(fkv_table *table, uint64_t dead) {

@@ -111,10 +111,9 @@ static fkv_status revise(fkv_table *table, const fkv_key *key, plan_fn plan, voi
         fkv_append_settle(table); /* a run composed in vain may be reclaimed for the next try */
         if (again && tries % FKV_READ_TRIES == 0) {
             /* A commit is under way, or its process died: the lock waits for it, or repairs. */
-            fkv_partition *partition = fkv_partition_of(table, key->hash);
-            if ((status = fkv_partition_lock(table, partition)) != FKV_OK)
+            status = fkv_partition_settle(table, fkv_partition_of(table, key->hash));
+            if (status != FKV_OK)
                 return status;
-            fkv_partition_unlock(table, partition);
         }
     }
     return status;

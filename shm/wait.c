@@ -49,14 +49,10 @@ void fkv_await_turn(fkv_table *table) {
     fkv_wait_end(table, begun);
 }
 
-/* Takes the partition's lock and gives it back, so that what was going on is over, or repaired. */
+/* fkv_partition_settle for who has not begun to write: it may have to register first. */
 fkv_status fkv_pass_partition(fkv_table *table, fkv_partition *partition) {
     fkv_status status = table->observer ? FKV_READ_ONLY : fkv_ready(table);
-    if (status == FKV_OK)
-        status = fkv_partition_lock(table, partition);
-    if (status == FKV_OK)
-        fkv_partition_unlock(table, partition);
-    return status;
+    return status == FKV_OK ? fkv_partition_settle(table, partition) : status;
 }
 
 fkv_status fkv_await_all(fkv_table *table) {

@@ -324,3 +324,32 @@ void wait_stopped(pid_t pid) {
     CHECK(waitpid(pid, &status, WUNTRACED) == pid);
     CHECK(WIFSTOPPED(status));
 }
+
+void stop_with_partition(fkv_table *table, void *context) {
+    (void)context;
+    CHECK_OK(fkv_write_begin(table));
+    CHECK_OK(fkv_partition_lock(table, partition_of(table, "k")));
+    raise(SIGSTOP);
+    fkv_partition_unlock(table, partition_of(table, "k"));
+    fkv_write_end(table);
+}
+
+void stop_with_list(fkv_table *table, void *context) {
+    (void)context;
+    CHECK_OK(fkv_write_begin(table));
+    CHECK_OK(fkv_list_lock(table));
+    raise(SIGSTOP);
+    fkv_list_unlock(table);
+    fkv_write_end(table);
+}
+
+pid_t start_stopped(child_main run, fkv_table *table, void *context) {
+    pid_t pid = start_child(run, table, context);
+    wait_stopped(pid);
+    return pid;
+}
+
+void go_on(pid_t pid) {
+    kill(pid, SIGCONT);
+    wait_child(pid);
+}

@@ -120,6 +120,12 @@ void kill_child(pid_t pid);                      /* SIGKILL, and reaps it */
 bool child_ended(pid_t pid);                     /* without waiting; reaps a good end */
 void wait_stopped(pid_t pid);
 
+/* Children that stop themselves with a lock in their hands, and give it back when they go on. */
+void stop_with_partition(fkv_table *table, void *context); /* that of key "k" */
+void stop_with_list(fkv_table *table, void *context);
+pid_t start_stopped(child_main run, fkv_table *table, void *context);
+void go_on(pid_t pid); /* and it must end well */
+
 /* Runs `body` until `condition` or a deadline that fails the test. */
 #define WAIT_UNTIL(condition)                                                                      \
     for (double wait_began = seconds_now(); !(condition); nap_ms(1))                               \

@@ -100,15 +100,6 @@ TEST(memory_is_reclaimed_while_the_clock_jumps_about) {
 
 /* ---- waiting ----------------------------------------------------------------------------------- */
 
-static void stop_with_list(fkv_table *table, void *context) {
-    (void)context;
-    CHECK_OK(fkv_write_begin(table));
-    CHECK_OK(fkv_list_lock(table));
-    raise(SIGSTOP);
-    fkv_list_unlock(table);
-    fkv_write_end(table);
-}
-
 static void *jump_about(void *context) {
     for (long i = 0; !atomic_load((_Atomic bool *)context); i++) {
         atomic_store(&step_s, i % 2 == 0 ? -DAY : DAY);
@@ -123,8 +114,7 @@ TEST(waits_end_when_they_should_while_the_clock_jumps_about) {
     pthread_t jumper;
     CHECK_OK(put_number(table, 0, "v", 1));
     fkv_set_lock_timeout(table, 100);
-    pid_t pid = start_child(stop_with_list, table, NULL);
-    wait_stopped(pid);
+    pid_t pid = start_stopped(stop_with_list, table, NULL);
     pthread_create(&jumper, NULL, jump_about, &over);
     CHECK_OK(fkv_write_begin(table));
     CHECK_STATUS(fkv_list_lock(table), FKV_BUSY);

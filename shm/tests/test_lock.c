@@ -6,12 +6,7 @@
 #include "test.h"
 
 static void hold_and_stop(fkv_table *table, void *context) {
-    (void)context;
-    CHECK_OK(fkv_write_begin(table));
-    CHECK_OK(fkv_partition_lock(table, partition_of(table, "k")));
-    raise(SIGSTOP);
-    fkv_partition_unlock(table, partition_of(table, "k"));
-    fkv_write_end(table);
+    stop_with_partition(table, context);
     CHECK_OK(put(table, "k", "after all"));
 }
 
@@ -19,16 +14,14 @@ TEST(a_stopped_holder_keeps_its_lock_and_only_its_partition_waits) {
     fkv_table *table = new_table(4 * MIB);
     CHECK_OK(put(table, "k", "v"));
     fkv_set_lock_timeout(table, 50);
-    pid_t pid = start_child(hold_and_stop, table, NULL);
-    wait_stopped(pid);
+    pid_t pid = start_stopped(hold_and_stop, table, NULL);
     CHECK_TEXT(text_at(table, "k"), "v");
     CHECK_STATUS(put(table, "k", "w"), FKV_BUSY);
     CHECK_TEXT(text_at(table, "k"), "v");
     CHECK_OK(put(table, elsewhere(table), "v"));
     CHECK_EQUAL(fkv_repair(table), 0);
     CHECK_EQUAL(table->own->counts[FKV_COUNT_lock_timeouts], 1);
-    kill(pid, SIGCONT);
-    wait_child(pid);
+    go_on(pid);
     CHECK_TEXT(text_at(table, "k"), "after all");
     CHECK_OK(put(table, "k", "w"));
 }
@@ -37,8 +30,7 @@ TEST(the_lock_of_a_killed_holder_is_taken_over_at_once) {
     fkv_table *table = new_table(4 * MIB);
     CHECK_OK(put(table, "k", "v"));
     for (int i = 0; i < 20; i++) {
-        pid_t pid = start_child(hold_and_stop, table, NULL);
-        wait_stopped(pid);
+        pid_t pid = start_stopped(hold_and_stop, table, NULL);
         kill_child(pid);
         double began = seconds_now();
         CHECK_OK(put(table, "k", "w"));
@@ -68,13 +60,11 @@ TEST(waiters_go_on_when_the_holder_is_killed_while_they_wait) {
 
 TEST(a_waiter_that_is_killed_while_it_sleeps_harms_nobody) {
     fkv_table *table = new_table(4 * MIB);
-    pid_t pid = start_child(hold_and_stop, table, NULL);
-    wait_stopped(pid);
+    pid_t pid = start_stopped(hold_and_stop, table, NULL);
     pid_t waiter = start_child(put_in_child, table, NULL);
     WAIT_UNTIL(atomic_load(&partition_of(table, "k")->lock.owner) & FKV_LOCK_WAITERS);
     kill_child(waiter);
-    kill(pid, SIGCONT);
-    wait_child(pid);
+    go_on(pid);
     CHECK_OK(put(table, "k", "v"));
     CHECK_EQUAL(atomic_load(&partition_of(table, "k")->lock.owner), 0);
 }

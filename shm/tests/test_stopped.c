@@ -8,17 +8,6 @@
 
 #include "test.h"
 
-static pid_t start_stopped(child_main run, fkv_table *table, void *context) {
-    pid_t pid = start_child(run, table, context);
-    wait_stopped(pid);
-    return pid;
-}
-
-static void go_on(pid_t pid) {
-    kill(pid, SIGCONT);
-    wait_child(pid);
-}
-
 static uint64_t counted(const fkv_table *table, enum fkv_counter counter) {
     return table->own->counts[counter];
 }
@@ -30,15 +19,6 @@ static const char *busy_text(const fkv_table *table) {
 }
 
 /* ---- a partition's lock ------------------------------------------------------------------------ */
-
-static void stop_with_partition(fkv_table *table, void *context) {
-    (void)context;
-    CHECK_OK(fkv_write_begin(table));
-    CHECK_OK(fkv_partition_lock(table, partition_of(table, "k")));
-    raise(SIGSTOP);
-    fkv_partition_unlock(table, partition_of(table, "k"));
-    fkv_write_end(table);
-}
 
 TEST(the_error_names_the_stopped_holder_and_the_next_step) {
     fkv_table *table = new_table(4 * MIB);
@@ -211,15 +191,6 @@ TEST(readers_of_a_stopped_commit_wait_and_all_other_readers_go_on) {
 }
 
 /* ---- the list lock, the creation lock, segments -------------------------------------------------- */
-
-static void stop_with_list(fkv_table *table, void *context) {
-    (void)context;
-    CHECK_OK(fkv_write_begin(table));
-    CHECK_OK(fkv_list_lock(table));
-    raise(SIGSTOP);
-    fkv_list_unlock(table);
-    fkv_write_end(table);
-}
 
 TEST(with_the_list_in_stopped_hands_writers_go_on_until_they_need_a_segment) {
     fkv_table *table = new_table(4 * MIB);

@@ -22,31 +22,11 @@ static void after(void *token) {
 
 static const fkv_wait_hooks hooks = {before, after};
 
-static void hold_and_stop(fkv_table *table, void *context) {
-    (void)context;
-    CHECK_OK(fkv_write_begin(table));
-    CHECK_OK(fkv_partition_lock(table, partition_of(table, "k")));
-    raise(SIGSTOP);
-    fkv_partition_unlock(table, partition_of(table, "k"));
-    fkv_write_end(table);
-}
-
-static pid_t start_stopped_holder(fkv_table *table) {
-    pid_t pid = start_child(hold_and_stop, table, NULL);
-    wait_stopped(pid);
-    return pid;
-}
-
-static void end_stopped_holder(pid_t pid) {
-    kill(pid, SIGCONT);
-    wait_child(pid);
-}
-
 TEST(only_an_operation_that_waits_calls_the_hooks) {
     fkv_table *table = new_table(4 * MIB);
     fkv_set_wait_hooks(table, &hooks);
     pthread_mutex_lock(&runtime);
-    pid_t pid = start_stopped_holder(table);
+    pid_t pid = start_stopped(stop_with_partition, table, NULL);
     CHECK_OK(put(table, elsewhere(table), "v"));
     CHECK_TEXT(text_at(table, "k"), "(none)");
     CHECK_EQUAL(begun, 0);
@@ -54,7 +34,7 @@ TEST(only_an_operation_that_waits_calls_the_hooks) {
     CHECK_STATUS(put(table, "k", "v"), FKV_BUSY);
     CHECK(begun > 0 && begun == ended);
     CHECK_EQUAL(fkv_waiting(table), 0);
-    end_stopped_holder(pid);
+    go_on(pid);
     fkv_set_wait_hooks(table, NULL);
 }
 
@@ -63,14 +43,14 @@ TEST(whoever_holds_a_lock_keeps_the_runtime_while_it_waits_for_another) {
     fkv_set_wait_hooks(table, &hooks);
     fkv_set_lock_timeout(table, 20);
     pthread_mutex_lock(&runtime);
-    pid_t pid = start_stopped_holder(table);
+    pid_t pid = start_stopped(stop_with_partition, table, NULL);
     CHECK_OK(fkv_write_begin(table));
     CHECK_OK(fkv_partition_lock(table, partition_of(table, elsewhere(table))));
     CHECK_STATUS(fkv_partition_lock(table, partition_of(table, "k")), FKV_BUSY);
     fkv_partition_unlock(table, partition_of(table, elsewhere(table)));
     fkv_write_end(table);
     CHECK_EQUAL(begun, 0);
-    end_stopped_holder(pid);
+    go_on(pid);
     fkv_set_wait_hooks(table, NULL);
 }
 
@@ -92,7 +72,7 @@ TEST(while_a_thread_waits_for_a_lock_others_write_elsewhere_and_fork) {
     pthread_t thread;
     fkv_set_wait_hooks(table, &hooks);
     fkv_set_lock_timeout(table, 1000 * DEADLINE_SECONDS);
-    pid_t pid = start_stopped_holder(table);
+    pid_t pid = start_stopped(stop_with_partition, table, NULL);
     pthread_create(&thread, NULL, put_k, table);
     WAIT_UNTIL(fkv_waiting(table) == 1);
     pthread_mutex_lock(&runtime);
@@ -103,7 +83,7 @@ TEST(while_a_thread_waits_for_a_lock_others_write_elsewhere_and_fork) {
     CHECK_TEXT(text_at(table, elsewhere(table)), "by a child");
     pthread_mutex_unlock(&runtime);
     CHECK_EQUAL(fkv_waiting(table), 1);
-    end_stopped_holder(pid);
+    go_on(pid);
     pthread_join(thread, NULL);
     CHECK_TEXT(text_at(table, "k"), "by the thread");
     fkv_set_wait_hooks(table, NULL);
