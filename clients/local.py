@@ -26,14 +26,17 @@ def attach(
     memory: str | int = "64mb",
     database: int = 0,
     lock_timeout: float = 1.0,
+    policy: str = "noeviction",
 ) -> Table:
     """Opens the table `name`, whether a server serves it or not.
 
-    `create` makes it if there is none, limited to `memory` (bytes, or "64mb", "1gb"); a table that
-    is there keeps its own limit. `database` is 0 to 15. `lock_timeout` is how many seconds, 0 to
-    3600, a write waits for a process that holds a lock and does not move, before TableBusy; the
-    next one does not wait for it again until it has moved, so pause between tries. Raises
-    NoSuchTable, TableUnusable, TableFull (no room in /dev/shm), ValueError for a bad argument.
+    `create` makes it if there is none, limited to `memory` (bytes, or "64mb", "1gb"). `policy` says
+    what a write to a full table does: "noeviction" raises TableFull, "s3fifo" evicts keys that are
+    little used. A table that is there keeps its limit and its policy (see set_policy()). `database`
+    is 0 to 15. `lock_timeout` is how many seconds, 0 to 3600, a write waits for a process that
+    holds a lock and does not move, before TableBusy; the next one does not wait for it again until
+    it has moved, so pause between tries. Raises NoSuchTable, TableUnusable, TableFull (no room in
+    /dev/shm), ValueError for a bad argument.
 
     >>> with attach("doc-example", create=True, memory="4mb") as table:
     ...     table["greeting"] = "hello"
@@ -43,8 +46,13 @@ def attach(
     """
     if not 0 <= lock_timeout <= LOCK_TIMEOUT_MAX:
         raise ValueError(f"a lock timeout is 0 to {LOCK_TIMEOUT_MAX} seconds, not {lock_timeout}")
-    size = parse_size(memory) if create else None
-    table = _open(name, database) if size is None else _open_or_create(name, size, database)
+    if policy not in _core.POLICIES:
+        raise ValueError(f"policy {policy!r} is unknown; give one of {', '.join(_core.POLICIES)}")
+    table = (
+        _open_or_create(name, parse_size(memory), database, policy)
+        if create
+        else _open(name, database)
+    )
     table.set_lock_timeout(round(lock_timeout * 1000))
     return table
 
@@ -54,17 +62,17 @@ def _open(name: str, database: int) -> Table:
         return Table(fd, database=database, name=name)
 
 
-def _create(name: str, memory_bytes: int, database: int) -> Table:
+def _create(name: str, memory_bytes: int, database: int, policy: str) -> Table:
     with objects.new_object(name) as fd:
-        return Table(fd, True, memory_bytes, database=database, name=name)
+        return Table(fd, True, memory_bytes, database=database, name=name, policy=policy)
 
 
-def _open_or_create(name: str, memory_bytes: int, database: int) -> Table:
+def _open_or_create(name: str, memory_bytes: int, database: int, policy: str) -> Table:
     """Others may make or unlink the same name meanwhile: whoever comes second opens it."""
     deadline = time.monotonic() + _NAMELESS_SECONDS
     while True:
         try:
-            return _create(name, memory_bytes, database)
+            return _create(name, memory_bytes, database, policy)
         except _core.TableExists:
             try:
                 return _open(name, database)

@@ -15,7 +15,9 @@ ATTACHED: Final[int]
 ALL_DATABASES: Final[int]
 DATABASES: Final[int]
 KEY_MAX: Final[int]  # bytes
+ACCESS_MAX: Final[int]  # the highest frequency()
 MEMORY_MIN: Final[int]
+POLICIES: Final[tuple[str, ...]]  # what a full table does: "noeviction", "s3fifo"
 SYSCALLS: Final[tuple[str, ...]]  # the counters that are system calls, by perf's names
 EVENTS: Final[tuple[str, ...]]  # the other counters
 HOT_COMMANDS: Final[tuple[tuple[str, int, str, int, int, int, str], ...]]
@@ -57,6 +59,9 @@ class Facts(TypedDict):
     partitions: int
     participants: int
     participants_max: int
+    reserve_bytes: int
+    ghost_bytes: int
+    policy: str  # one of POLICIES
     retired: bool
 
 class ParticipantFacts(TypedDict):
@@ -93,6 +98,7 @@ class Table:
         database: int = 0,
         name: str = "",  # for messages
         observe: bool = False,  # only to look: no entry, no lock, nothing is changed
+        policy: str = "noeviction",  # of a table that is made
     ) -> None: ...
     @property
     def name(self) -> str: ...
@@ -126,6 +132,8 @@ class Table:
     def expire_at(self, key: Key, at: float, /) -> bool: ...
     def persist(self, key: Key, /) -> bool: ...
     def ttl(self, key: Key, /) -> float | None: ...  # None: no expiry; KeyError: no such key
+    def memory_usage(self, key: Key, /) -> int | None: ...  # bytes, the index's share included
+    def frequency(self, key: Key, /) -> int | None: ...  # 0 to ACCESS_MAX, while a policy evicts
     def get_many(self, keys: Iterable[Key], /) -> list[bytes | None]: ...
     def set_many(
         self,
@@ -143,6 +151,7 @@ class Table:
     def retire(self) -> None: ...
     def sweep(self, partitions: int, /) -> int: ...
     def reclaim_ahead(self) -> bool: ...
+    def set_policy(self, policy: str, /) -> None: ...  # for all who have the table open
     def repair(self) -> int: ...
     def check(self) -> str | None: ...  # the first broken invariant, or None
     def truncated(self) -> bool: ...

@@ -29,6 +29,8 @@ def adopt_table(config: Config) -> Table | None:
         _refuse_other_memory(config, table.facts()["memory_limit_bytes"])
         _wait_for_orphans(table, config)
         table.repair()
+        if config.policy is not None:
+            table.set_policy(config.policy)
     except BaseException:
         table.close()
         raise
@@ -38,7 +40,9 @@ def adopt_table(config: Config) -> Table | None:
 def create_table(config: Config) -> Table:
     """A new table. Raises ServeError that says what is in the way, and the next step."""
     try:
-        return objects.create(config.name, config.memory_bytes, role=MASTER)
+        return objects.create(
+            config.name, config.memory_bytes, role=MASTER, policy=config.policy or "noeviction"
+        )
     except TableExists:
         raise ServeError(_what_is_there(config.name)) from None
     except Error as error:

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
+from forkkv._core import POLICIES
 from forkkv.objects import object_name
 from forkkv.sizes import parse_size
 
@@ -38,6 +39,9 @@ class Config:
     unix_mode: int = option(0o600, "Permissions of the unix socket, octal.", "mode", "600")
     workers: int = option(cores, "Number of worker processes.", shown="one per core")
     memory: int | None = option(None, "Memory limit for the whole table.", "size", "256mb")
+    policy: str | None = option(
+        None, f"What a full table does: {' or '.join(POLICIES)}.", shown=POLICIES[0]
+    )
     maxclients: int = option(10000, "Connections at a time, over all workers.")
     backlog: int = option(511, "Connections that may wait to be accepted.")
     grace: float = option(10.0, "Seconds that a leaving process has to finish its replies.")
@@ -68,6 +72,8 @@ class Config:
             _check_range("--" + size.replace("_", "-"), getattr(self, size), 1024, 1 << 40)
         if self.memory is not None and self.memory < MEMORY_MIN:
             raise ValueError(f"--memory {self.memory} is too small; give 4mb or more")
+        if self.policy not in (None, *POLICIES):
+            raise ValueError(f"--policy {self.policy} is unknown; give {' or '.join(POLICIES)}")
         if self.lock_timeout > self.stall / 2:
             raise ValueError(
                 f"--lock-timeout {self.lock_timeout:g} is more than half of --stall {self.stall:g}:"

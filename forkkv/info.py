@@ -130,7 +130,7 @@ def _memory(snapshot: Snapshot) -> Section:
         "used_memory_dead": facts["dead_bytes"],
         "maxmemory": limit,
         "maxmemory_human": format_size(limit),
-        "maxmemory_policy": "noeviction",
+        "maxmemory_policy": facts["policy"],
         "mem_fragmentation_ratio": f"{rss / used:.2f}",
         "mem_allocator": "segments",
         "segments": facts["segments"],

@@ -32,14 +32,21 @@ def object_name(name: str) -> str:
     return f"/forkkv.{name}"
 
 
-def create(name: str, memory_bytes: int, role: int = _core.ATTACHED, index: int = 0) -> _core.Table:
+def create(
+    name: str,
+    memory_bytes: int,
+    role: int = _core.ATTACHED,
+    index: int = 0,
+    policy: str = "noeviction",
+) -> _core.Table:
     """Makes a table that never takes more than `memory_bytes`, and opens it.
 
-    What a creator that died left half made is taken over. Raises TableExists, TableFull when
-    /dev/shm has no room, TableUnusable when somebody else's object has the name.
+    `policy` says what a full one does, see _core.POLICIES. What a creator that died left half made
+    is taken over. Raises TableExists, TableFull when /dev/shm has no room, TableUnusable when
+    somebody else's object has the name.
     """
     with new_object(name) as fd:
-        return _core.Table(fd, True, memory_bytes, role, index, name=name)
+        return _core.Table(fd, True, memory_bytes, role, index, name=name, policy=policy)
 
 
 def open_table(

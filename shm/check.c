@@ -42,6 +42,7 @@ static bool check_memory(checker *c) {
         counted += atomic_load(&c->table->partitions[i].index_bytes);
     for (uint32_t i = 0; i < FKV_ENTRIES; i++)
         counted += atomic_load(&c->table->entries[i].page_reserved) ? FKV_ACTIVITY_SIZE : 0;
+    counted += atomic_load(&h->ghosts_reserved) ? g->ghost_bytes : 0;
     if (reserved != counted)
         return broken(c, "reserved_bytes is %llu, but segments, index and pages make %llu",
                       LLU(reserved), LLU(counted));

@@ -16,6 +16,8 @@ void fkv_read_facts(fkv_table *table, fkv_facts *ret) {
                           ? survey.written_bytes - survey.live_bytes : 0,
         .free_bytes = fkv_segments_available(table) * table->segment_bytes,
         .fixed_bytes = g->index_off,
+        .ghost_bytes = atomic_load(&h->ghosts_reserved) ? g->ghost_bytes : 0,
+        .policy = fkv_read_policy(table),
         .value_max = fkv_value_max(table),
         .repairs = atomic_load(&h->repairs),
         .created_ms = h->created_ms,
@@ -31,6 +33,8 @@ void fkv_read_facts(fkv_table *table, fkv_facts *ret) {
         .participants_max = FKV_ENTRIES,
         .retired = atomic_load(&h->retired) != 0,
     };
+    uint64_t reserve_bytes = g->reserve_segments * table->segment_bytes;
+    ret->reserve_bytes = reserve_bytes < ret->free_bytes ? reserve_bytes : ret->free_bytes;
     ret->keys = fkv_count(table, FKV_ALL_DATABASES, &ret->expiring);
     for (uint32_t i = 0; i < g->partition_count; i++)
         ret->index_bytes += atomic_load(&table->partitions[i].index_bytes);

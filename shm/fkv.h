@@ -76,7 +76,8 @@ typedef struct fkv_table fkv_table; /* a handle: private to the process */
     X(connections) X(accepted) X(accept_empty) X(read_empty) X(write_partial) X(rejected) \
     X(commands) X(errors) X(protocol_errors) X(bytes_in) X(bytes_out) \
     X(query_limit_closed) X(reply_limit_closed) \
-    X(hits) X(misses) X(sets) X(deletes) X(expired) X(evicted) X(read_retries) X(read_locked) \
+    X(hits) X(misses) X(sets) X(deletes) X(expired) X(evicted) X(ghost_hits) \
+    X(read_retries) X(read_locked) \
     X(lock_waits) X(lock_wait_ns) X(lock_timeouts) X(takeovers) X(repairs) \
     X(segments_taken) X(segments_freed) X(bytes_copied) X(bytes_freed) X(growths) X(refused) \
     X(ticks) X(tick_ns)
@@ -105,9 +106,16 @@ typedef struct fkv_activity {
 
 /* ---- opening ------------------------------------------------------------------------------ */
 
+/* What a write does when the memory limit is reached. */
+typedef enum fkv_policy {
+    FKV_NOEVICTION, /* FKV_FULL, and nothing changes */
+    FKV_S3FIFO      /* keys that are little used go: the table is a cache */
+} fkv_policy;
+
 typedef struct fkv_config {
     uint64_t memory_bytes; /* the limit for everything in the object; FKV_MEMORY_MIN at least */
     uint64_t hash_key[2];  /* 0,0: drawn from getrandom */
+    fkv_policy policy;
 } fkv_config;
 #define FKV_MEMORY_MIN (4u << 20)
 #define FKV_MEMORY_MAX (UINT64_C(1) << 41) /* what a slot's offset reaches, index and all */
@@ -146,6 +154,13 @@ fkv_status fkv_retire_object(int fd);
 bool fkv_is_truncated(const fkv_table *table);
 
 void fkv_set_lock_timeout(fkv_table *table, unsigned timeout_ms); /* default 1000 */
+
+/* Changes the policy for all who have the table open. Access counts start with FKV_S3FIFO. Returns
+ * FKV_OK, FKV_INVALID, or what keeps this process from the list of segments. */
+fkv_status fkv_set_policy(fkv_table *table, fkv_policy policy);
+fkv_policy fkv_read_policy(const fkv_table *table);
+const char *fkv_policy_name(unsigned policy); /* NULL past the end */
+
 const char *fkv_status_text(fkv_status status);
 
 /* After FKV_BUSY: a sentence that names the process that held the lock, and the next step. */
@@ -203,6 +218,15 @@ fkv_status fkv_size(fkv_table *table, const fkv_key *key, uint64_t *ret_size);
 
 /* Expiry as milliseconds since the epoch, 0 when it has none. */
 fkv_status fkv_expiry(fkv_table *table, const fkv_key *key, int64_t *ret_at_ms);
+
+/* What the key takes of the memory limit: its item with head and padding, or its whole run of
+ * segments, and its slot's share of the index at the present load. Bytes; FKV_MISS leaves 0. */
+fkv_status fkv_usage(fkv_table *table, const fkv_key *key, uint64_t *ret_bytes);
+
+/* How often the key was used lately, as eviction counts it: 0 to FKV_ACCESS_MAX. Counted only while
+ * the policy evicts. FKV_MISS leaves 0. */
+#define FKV_ACCESS_MAX 3
+fkv_status fkv_frequency(fkv_table *table, const fkv_key *key, unsigned *ret_count);
 
 enum fkv_set_flags {
     FKV_NX = 1,       /* only if absent */
@@ -294,10 +318,12 @@ typedef struct fkv_facts {
     uint64_t live_bytes;                            /* items that the index reaches */
     uint64_t dead_bytes;                            /* garbage awaiting reclaim */
     uint64_t free_bytes;                            /* free segments and what is not yet reserved */
-    uint64_t index_bytes, fixed_bytes;
+    uint64_t reserve_bytes; /* of free_bytes: kept for reclaim to copy to */
+    uint64_t index_bytes, fixed_bytes, ghost_bytes;
     uint64_t keys, expiring, value_max, repairs, created_ms, incarnation, object_bytes;
     uint32_t segments, segments_free, segments_open, segments_closed, segments_runs;
     uint32_t segment_bytes, partitions, participants, participants_max;
+    fkv_policy policy;
     bool retired;
 } fkv_facts;
 void fkv_read_facts(fkv_table *table, fkv_facts *ret);

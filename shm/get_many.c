@@ -102,8 +102,12 @@ fkv_status fkv_get_many(fkv_table *table, const fkv_key *keys, size_t count, fkv
     if (count > sizeof few / sizeof *few && (work.items = malloc(count * sizeof *few)) == NULL)
         return FKV_SYSTEM;
     status = get_all(table, &work);
-    for (size_t i = 0; status == FKV_OK && i < count; i++)
+    bool evicts = fkv_evicts(table);
+    for (size_t i = 0; status == FKV_OK && i < count; i++) {
         fkv_count_up(table->own, ret_found[i] ? FKV_COUNT_hits : FKV_COUNT_misses, 1);
+        if (evicts && ret_found[i])
+            fkv_count_access(work.items[i].slot_at);
+    }
     if (work.items != few)
         free(work.items);
     return status;

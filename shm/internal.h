@@ -357,6 +357,17 @@ fkv_status fkv_reclaim_dead_run(fkv_table *table);
 fkv_status fkv_reclaim_stretch(fkv_table *table, uint32_t length, uint32_t *ret);
 void fkv_recount_live(fkv_table *table);
 
+/* ---- ghost.c, policy.c ---------------------------------------------------------------------- */
+
+void fkv_ghost_note(fkv_table *table, uint64_t hash);
+bool fkv_ghost_take(fkv_table *table, uint64_t hash);
+
+static inline bool fkv_evicts(const fkv_table *table) {
+    return atomic_load_explicit(&table->header->policy, memory_order_relaxed) == FKV_S3FIFO;
+}
+_Atomic uint8_t *fkv_access_of(_Atomic uint64_t *slot_at);
+void fkv_count_access(_Atomic uint64_t *slot_at);
+
 /* ---- read.c, write.c, revise.c -------------------------------------------------------------- */
 
 /* A FKV_SET on its way: what to store under which conditions, and whether the key was there. */

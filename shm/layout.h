@@ -1,13 +1,13 @@
 /* layout.h -- every byte that processes share. If it is not here, it is private.
  *
- *   0        identities   partitions      heads         index              segments    activity
- *   +--------+------------+---------------+-------------+------------------+-----------+----------+
- *   | header | entry 0..E | partition 0.. | head 0..N-1 | range per part.  | data 0..  | page 0.. |
- *   +--------+------------+---------------+-------------+------------------+-----------+----------+
- *    reserved when the table is made ------------------> grows in place     on demand   on attach
+ *   0        identities   partitions     heads       index           segments   activity  ghosts
+ *   +--------+------------+--------------+-----------+---------------+----------+---------+-------+
+ *   | header | entry 0..E | partition 0. | head 0... | range / part. | data 0.. | page 0. | lines |
+ *   +--------+------------+--------------+-----------+---------------+----------+---------+-------+
+ *    reserved when the table is made ---------------> grows in place  on demand  on attach s3fifo
  *
- * The index ranges, the segments and the activity pages are holes until they are reserved with
- * fallocate; `fkv_header.reserved_bytes` counts what is, and never exceeds the memory limit.
+ * The index ranges, the segments, the activity pages and the ghosts are holes until they are
+ * reserved with fallocate; `fkv_header.reserved_bytes` counts what is, and never exceeds the limit.
  *
  * No pointers: a position is a byte offset from the start of the object, 0 means none. Each word
  * below says who writes it, and what another process sees if the writer dies there. */
@@ -21,7 +21,7 @@
 #include "fkv.h"
 
 #define FKV_MAGIC UINT64_C(0x31766b6b726f66) /* "forkkv1" */
-#define FKV_LAYOUT_VERSION 2u
+#define FKV_LAYOUT_VERSION 3u
 #define FKV_ENTRIES FKV_PARTICIPANTS
 #define FKV_CACHE_LINE 64
 #define FKV_KERNEL_PAGE 4096   /* the unit of reservation */
@@ -45,6 +45,7 @@ typedef struct fkv_lock {
 typedef struct fkv_geometry {
     uint64_t object_bytes, memory_bytes, segment_bytes, index_range_bytes;
     uint64_t partitions_off, heads_off, index_off, segments_off, activity_off;
+    uint64_t ghosts_off, ghost_bytes;
     uint32_t segment_count, partition_count, reserve_segments;
     uint32_t page_bits_max; /* log2 of the pages that an index range holds */
 } fkv_geometry;
@@ -55,9 +56,9 @@ typedef struct fkv_header {
     fkv_geometry geometry;
     uint64_t hash_key[2];
     uint64_t created_ms, incarnation;
-    uint32_t policy;
     char boot_id[40];
     _Atomic uint32_t retired; /* 0 -> 1 once, by whoever unlinks */
+    _Atomic uint32_t policy;  /* enum fkv_policy; by whoever sets it; old or new */
 
     /* The segment list lock: guards the words of this line, every reservation, and the taking of
      * free segments. Killed while holding: repair recounts both words from heads and partitions. */
@@ -67,6 +68,7 @@ typedef struct fkv_header {
     _Atomic uint32_t rotor;          /* where the next search for a free segment starts: a hint */
     _Atomic uint32_t live_stale;     /* a repair may have left live_bytes wrong: recount if full */
     _Atomic uint32_t sweep_partition; /* where the next expiry sweep starts: a hint */
+    _Atomic uint32_t ghosts_reserved; /* the ghosts are (list lock), and stay */
     _Atomic uint64_t clock;          /* segments taken so far: the age of segments; a hint */
     _Atomic uint64_t repairs;        /* partitions, lists and entries repaired: a hint */
 } fkv_header;
@@ -183,7 +185,15 @@ typedef struct fkv_head {
     _Atomic int64_t live_bytes;  /* hint; fkv_recount_live makes it exact */
     _Atomic uint64_t born;       /* header.clock when it was taken: a hint */
     _Atomic int64_t expires_max_ms; /* latest expiry of its items, INT64_MAX: one never expires */
+    _Atomic uint32_t walked; /* everything before this byte is dead, and stays so: who empties the
+                              * segment raises it after the last slot into those bytes is gone */
+    _Atomic uint32_t queue;  /* enum fkv_queue; set when it is taken; a hint */
 } fkv_head;
+
+/* Items that were just stored, and items that have stayed. With eviction these are the small and
+ * the main queue of S3-FIFO; without, what survived reclaim is kept apart from what is new, since
+ * old items die later than young ones. */
+enum fkv_queue { FKV_QUEUE_SMALL, FKV_QUEUE_MAIN, FKV_QUEUES };
 
 #define FKV_STATE(kind, owner, length)                                                             \
     ((uint64_t)(kind) | (uint64_t)(owner) << 8 | (uint64_t)(length) << 24)
@@ -202,6 +212,17 @@ typedef struct fkv_item {
 
 #define FKV_ITEM_EXPIRES 1 /* eight bytes of int64_t milliseconds follow the head */
 #define FKV_ITEM_INTENT 2  /* not an item: an fkv_intent lies in its value (commit.c) */
+
+/* ---- ghosts -------------------------------------------------------------------------------- */
+
+/* Fingerprints of keys that were evicted from the small queue: one line per share of the hashes,
+ * each a ring. Written without a lock by whoever evicts; a torn or lost one is one wrong guess. */
+#define FKV_GHOSTS 31
+
+typedef struct fkv_ghost_line {
+    _Atomic uint16_t next; /* how many were noted so far, modulo 65,536 */
+    _Atomic uint16_t fingerprints[FKV_GHOSTS]; /* 0: none */
+} fkv_ghost_line;
 
 /* ---- several keys at once ------------------------------------------------------------------ */
 
@@ -225,6 +246,7 @@ _Static_assert(sizeof(fkv_page) == FKV_KERNEL_PAGE, "an index page is one kernel
 _Static_assert(sizeof(fkv_entry) == FKV_CACHE_LINE, "one writer per line");
 _Static_assert(sizeof(fkv_head) == FKV_CACHE_LINE, "one segment per line");
 _Static_assert(sizeof(fkv_partition) == 4 * FKV_CACHE_LINE, "lock, meta, two lines of counts");
+_Static_assert(sizeof(fkv_ghost_line) == FKV_CACHE_LINE, "a look for a ghost is one line");
 _Static_assert(sizeof(fkv_item) == 8, "eight bytes of overhead in an item");
 _Static_assert(sizeof(fkv_header) <= FKV_KERNEL_PAGE, "the header is one page");
 _Static_assert(sizeof(fkv_activity) <= FKV_ACTIVITY_SIZE, "one page of activity per process");

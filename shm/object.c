@@ -67,7 +67,7 @@ uint64_t fkv_layout_signature(void) {
         FKV_LAYOUT_VERSION, sizeof(void *),       sizeof(sem_t),      _Alignof(sem_t),
         sizeof(fkv_header), sizeof(fkv_activity), sizeof(fkv_entry),  sizeof(fkv_partition),
         sizeof(fkv_head),   FKV_COUNTERS,         FKV_ENTRIES,        __BYTE_ORDER__,
-        sizeof(fkv_item),   offsetof(fkv_header, list_lock),
+        sizeof(fkv_item),   offsetof(fkv_header, list_lock), sizeof(fkv_ghost_line),
     };
     const uint64_t key[2] = {FKV_MAGIC, 0};
     const char *libc = gnu_get_libc_version(); /* sem_t is its private matter */
@@ -93,8 +93,9 @@ static uint64_t round_up(uint64_t n, uint64_t unit) {
     return (n + unit - 1) / unit * unit;
 }
 
-/* One partition per 256 KiB, so that the smallest index (a page each) is 1/64 of the memory, and
- * one segment per 1/1024 of it, so that what lies in half-filled ones is little. */
+/* One partition per 256 KiB, so that the smallest index (a page each) is 1/64 of the memory; one
+ * segment per 1/1024 of it, so that what lies in half-filled ones is little; ghosts for as many
+ * keys as fit in items of 128 bytes. */
 static fkv_geometry lay_out(uint64_t memory_bytes) {
     fkv_geometry g = {.memory_bytes = memory_bytes};
     g.partition_count = (uint32_t)power_of_two(memory_bytes >> 18, 64, 4096);
@@ -109,7 +110,9 @@ static fkv_geometry lay_out(uint64_t memory_bytes) {
     g.index_off = round_up(g.heads_off + g.segment_count * sizeof(fkv_head), FKV_KERNEL_PAGE);
     g.segments_off = g.index_off + g.partition_count * g.index_range_bytes;
     g.activity_off = g.segments_off + g.segment_count * g.segment_bytes;
-    g.object_bytes = g.activity_off + FKV_ENTRIES * FKV_ACTIVITY_SIZE;
+    g.ghosts_off = g.activity_off + FKV_ENTRIES * FKV_ACTIVITY_SIZE;
+    g.ghost_bytes = round_up(memory_bytes / 64, FKV_KERNEL_PAGE);
+    g.object_bytes = g.ghosts_off + g.ghost_bytes;
     return g;
 }
 
@@ -203,6 +206,8 @@ static fkv_status reserve_first(fkv_table *table, fkv_fault *fault) {
                                 (off_t)(g->reserve_segments * g->segment_bytes));
     if (error == 0) /* the pages of the departed, and of the creator: who makes it can use it */
         error = posix_fallocate(table->fd, (off_t)g->activity_off, 2 * FKV_ACTIVITY_SIZE);
+    if (error == 0 && table->header->policy != FKV_NOEVICTION)
+        error = posix_fallocate(table->fd, (off_t)g->ghosts_off, (off_t)g->ghost_bytes);
     if (error == 0)
         return FKV_OK;
     return fkv_fail(fault, error == ENOSPC ? FKV_NO_SPACE : FKV_SYSTEM,
@@ -239,6 +244,10 @@ static fkv_status init_regions(fkv_table *table) {
     h->free_segments = g->reserve_segments;
     h->reserved_bytes = g->index_off + (uint64_t)g->partition_count * FKV_KERNEL_PAGE +
                         g->reserve_segments * g->segment_bytes + 2 * FKV_ACTIVITY_SIZE;
+    if (h->policy != FKV_NOEVICTION) {
+        h->ghosts_reserved = 1;
+        h->reserved_bytes += g->ghost_bytes;
+    }
     table->entries[0].page_reserved = table->entries[1].page_reserved = 1;
     return status;
 }
@@ -260,6 +269,7 @@ static fkv_status format(fkv_table *table, int fd, const fkv_config *config, fkv
     h->geometry = geometry;
     h->signature = fkv_layout_signature();
     h->created_ms = (uint64_t)fkv_now_ms();
+    h->policy = config->policy;
     if (draw_secrets(h, config) != FKV_OK)
         return fkv_fail(fault, FKV_SYSTEM, "getrandom: %s", strerror(errno));
     memcpy(table->hash_key, h->hash_key, sizeof table->hash_key);
@@ -307,6 +317,8 @@ fkv_status fkv_create(int fd, const fkv_config *config, fkv_role role, unsigned 
     if (config->memory_bytes < FKV_MEMORY_MIN || config->memory_bytes > FKV_MEMORY_MAX)
         return fkv_fail(fault, FKV_INVALID, "a table needs at least %u MiB and at most 2 TiB of "
                         "memory", FKV_MEMORY_MIN >> 20);
+    if (fkv_policy_name(config->policy) == NULL)
+        return fkv_fail(fault, FKV_INVALID, "there is no policy %u", (unsigned)config->policy);
     fkv_status status = check_safe(fd, true, &facts, fault);
     if (status != FKV_OK)
         return status;

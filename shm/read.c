@@ -86,7 +86,10 @@ static inline fkv_status count_hit(fkv_table *table, fkv_status status) {
 
 fkv_status fkv_get(fkv_table *table, const fkv_key *key, fkv_sink *sink) {
     fkv_found found;
-    return count_hit(table, read_key(table, key, fkv_take_value, sink, &found));
+    fkv_status status = read_key(table, key, fkv_take_value, sink, &found);
+    if (status == FKV_OK && fkv_evicts(table))
+        fkv_count_access(found.slot_at);
+    return count_hit(table, status);
 }
 
 fkv_status fkv_size(fkv_table *table, const fkv_key *key, uint64_t *ret_size) {
@@ -100,5 +103,31 @@ fkv_status fkv_expiry(fkv_table *table, const fkv_key *key, int64_t *ret_at_ms) 
     fkv_found found;
     fkv_status status = count_hit(table, read_key(table, key, take_nothing, NULL, &found));
     *ret_at_ms = status == FKV_OK ? found.expires_at_ms : 0;
+    return status;
+}
+
+/* A run costs its segments whole; the index, what it takes at present divided by its keys. */
+fkv_status fkv_usage(fkv_table *table, const fkv_key *key, uint64_t *ret_bytes) {
+    fkv_found found;
+    fkv_status status = read_key(table, key, take_nothing, NULL, &found);
+    *ret_bytes = 0;
+    if (status != FKV_OK)
+        return status;
+    uint64_t bytes = fkv_item_bytes(key->size, found.value_size, found.slot & FKV_SLOT_EXPIRES);
+    uint64_t segments = (bytes + table->segment_bytes - 1) >> table->segment_shift;
+    uint64_t used = atomic_load_explicit(&found.partition->used, memory_order_relaxed);
+    uint64_t index = atomic_load_explicit(&found.partition->index_bytes, memory_order_relaxed);
+    *ret_bytes = (segments > 1 ? segments << table->segment_shift : bytes) +
+                 index / (used > 0 ? used : 1);
+    return FKV_OK;
+}
+
+fkv_status fkv_frequency(fkv_table *table, const fkv_key *key, unsigned *ret_count) {
+    fkv_found found;
+    fkv_status status = read_key(table, key, take_nothing, NULL, &found);
+    unsigned count = 0;
+    if (status == FKV_OK)
+        count = atomic_load_explicit(fkv_access_of(found.slot_at), memory_order_relaxed);
+    *ret_count = count < FKV_ACCESS_MAX ? count : status == FKV_OK ? FKV_ACCESS_MAX : 0;
     return status;
 }

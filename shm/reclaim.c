@@ -71,6 +71,8 @@ static uint64_t usable_segments(const fkv_table *table, uint64_t index_bytes) {
     for (unsigned i = 0; i < FKV_ENTRIES; i++)
         other += atomic_load_explicit(&table->entries[i].page_reserved, memory_order_relaxed)
                      ? FKV_ACTIVITY_SIZE : 0;
+    other += atomic_load_explicit(&table->header->ghosts_reserved, memory_order_relaxed)
+                 ? g->ghost_bytes : 0;
     return other < g->memory_bytes ? (g->memory_bytes - other) >> table->segment_shift : 0;
 }
 

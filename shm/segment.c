@@ -251,6 +251,8 @@ void fkv_punch_unreserved_listed(fkv_table *table) {
     for (uint32_t i = 0; i < FKV_ENTRIES; i++)
         if (!atomic_load(&table->entries[i].page_reserved))
             punch(table, g->activity_off + i * FKV_ACTIVITY_SIZE, FKV_ACTIVITY_SIZE);
+    if (!atomic_load(&table->header->ghosts_reserved))
+        punch(table, g->ghosts_off, g->ghost_bytes);
 }
 
 /* Makes the words under the list lock what heads, partitions and entries say. */
@@ -272,6 +274,7 @@ void fkv_recount_list_listed(fkv_table *table) {
         reserved += atomic_load(&table->partitions[i].index_bytes);
     for (uint32_t i = 0; i < FKV_ENTRIES; i++)
         reserved += atomic_load(&table->entries[i].page_reserved) ? FKV_ACTIVITY_SIZE : 0;
+    reserved += atomic_load(&h->ghosts_reserved) ? g->ghost_bytes : 0;
     fkv_punch_unreserved_listed(table);
     atomic_store(&h->free_segments, free);
     atomic_store(&h->reserved_bytes, reserved);

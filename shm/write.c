@@ -49,6 +49,8 @@ fkv_status fkv_publish_locked(fkv_table *table, const fkv_key *key, const fkv_fo
     if (slot_at != NULL)
         fkv_slot_store_locked(table, partition, slot_at, fkv_item_slot(table, item, key),
                               key->hash);
+    if (there && fkv_evicts(table))
+        fkv_count_access(slot_at);
     return status;
 }
 

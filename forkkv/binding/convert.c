@@ -137,3 +137,14 @@ bool table_role(long role, long role_index) {
                                       "counts from 0");
     return false;
 }
+
+int table_policy(PyObject *name, void *ret) {
+    const char *each;
+    for (unsigned i = 0; PyUnicode_Check(name) && (each = fkv_policy_name(i)); i++)
+        if (PyUnicode_CompareWithASCIIString(name, each) == 0) {
+            *(int *)ret = (int)i;
+            return 1;
+        }
+    PyErr_Format(PyExc_ValueError, "there is no policy %R; POLICIES names them all", name);
+    return 0;
+}

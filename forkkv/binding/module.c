@@ -27,6 +27,7 @@ static int add_numbers(PyObject *module) {
         {"DATABASES", FKV_DATABASES},
         {"ALL_DATABASES", FKV_ALL_DATABASES},
         {"KEY_MAX", FKV_KEY_MAX},
+        {"ACCESS_MAX", FKV_ACCESS_MAX},
         {"MEMORY_MIN", FKV_MEMORY_MIN},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
@@ -35,11 +36,12 @@ static int add_numbers(PyObject *module) {
     return 0;
 }
 
-/* The names of the counters `first` .. `end` - 1 as a tuple. */
-static int add_counter_names(PyObject *module, const char *name, unsigned first, unsigned end) {
+/* What `name_of` says of `first` .. `end` - 1, as a tuple. */
+static int add_names(PyObject *module, const char *name, const char *(*name_of)(unsigned),
+                     unsigned first, unsigned end) {
     PyObject *names = PyTuple_New(end - first);
     for (unsigned i = first; names && i < end; i++) {
-        PyObject *each = PyUnicode_FromString(fkv_counter_name(i));
+        PyObject *each = PyUnicode_FromString(name_of(i));
         if (!each || PyTuple_SetItem(names, i - first, each) < 0)
             Py_CLEAR(names);
     }
@@ -70,9 +72,10 @@ static int core_exec(PyObject *module) {
     binding_state *state = PyModule_GetState(module);
     if (add_numbers(module) < 0 || binding_add_errors(module, state) < 0 ||
         binding_add_table(module, state) < 0 || binding_add_server(module) < 0 ||
-        add_counter_names(module, "SYSCALLS", 0, FKV_SYSCALL_COUNTER_END) < 0)
+        add_names(module, "POLICIES", fkv_policy_name, 0, FKV_S3FIFO + 1) < 0 ||
+        add_names(module, "SYSCALLS", fkv_counter_name, 0, FKV_SYSCALL_COUNTER_END) < 0)
         return -1;
-    return add_counter_names(module, "EVENTS", FKV_SYSCALL_COUNTER_END, FKV_COUNTERS);
+    return add_names(module, "EVENTS", fkv_counter_name, FKV_SYSCALL_COUNTER_END, FKV_COUNTERS);
 }
 
 static int core_traverse(PyObject *module, visitproc visit, void *arg) {

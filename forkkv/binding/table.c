@@ -59,18 +59,19 @@ static bool await_other_threads(fkv_table *handle) {
 /* ---- open and close -------------------------------------------------------------------------- */
 
 typedef struct open_arguments {
-    int fd, create, role, role_index, database, observe;
+    int fd, create, role, role_index, database, observe, policy;
     long long memory_bytes;
     const char *name;
 } open_arguments;
 
 static bool open_arguments_read(PyObject *args, PyObject *names, open_arguments *ret) {
     static char *const keywords[] = {"fd",       "create", "memory_bytes", "role", "role_index",
-                                     "database", "name",   "observe",      NULL};
+                                     "database", "name",   "observe",      "policy", NULL};
     *ret = (open_arguments){.role = FKV_ATTACHED, .name = ""};
-    if (!PyArg_ParseTupleAndKeywords(args, names, "i|pLiiisp:Table", (char **)keywords, &ret->fd,
+    if (!PyArg_ParseTupleAndKeywords(args, names, "i|pLiiispO&:Table", (char **)keywords, &ret->fd,
                                      &ret->create, &ret->memory_bytes, &ret->role,
-                                     &ret->role_index, &ret->database, &ret->name, &ret->observe))
+                                     &ret->role_index, &ret->database, &ret->name, &ret->observe,
+                                     table_policy, &ret->policy))
         return false;
     if (ret->memory_bytes < 0)
         PyErr_Format(PyExc_ValueError, "memory_bytes is at least %u, not %lld", FKV_MEMORY_MIN,
@@ -84,7 +85,8 @@ static bool open_arguments_read(PyObject *args, PyObject *names, open_arguments 
 
 /* Others may hold the creation lock for a while: not under the GIL. */
 static fkv_status open_handle(const open_arguments *given, fkv_table **ret, fkv_fault *fault) {
-    fkv_config config = {.memory_bytes = (uint64_t)given->memory_bytes};
+    fkv_config config = {.memory_bytes = (uint64_t)given->memory_bytes,
+                         .policy = (fkv_policy)given->policy};
     fkv_role role = (fkv_role)given->role;
     unsigned role_index = (unsigned)given->role_index;
     fkv_status status;
@@ -237,6 +239,12 @@ static PyMethodDef table_methods[] = {
     ONE("ttl", table_remaining,
         "ttl($self, key, /)\n--\n\nSeconds until the key expires, None when it does not. KeyError "
         "when there is no such key."),
+    ONE("memory_usage", table_memory_usage,
+        "memory_usage($self, key, /)\n--\n\nBytes that the key takes, with its share of the "
+        "index, or None when there is no such key."),
+    ONE("frequency", table_frequency,
+        "frequency($self, key, /)\n--\n\nHow often the key was used lately, 0 to ACCESS_MAX; "
+        "counted while the policy evicts.\nNone when there is no such key."),
     ONE("get_many", table_get_many,
         "get_many($self, keys, /)\n--\n\nThe values as of one moment, in the order of the keys; "
         "None where there is none."),
@@ -271,6 +279,9 @@ static PyMethodDef table_methods[] = {
     NONE("reclaim_ahead", table_reclaim_ahead,
          "reclaim_ahead($self, /)\n--\n\nFrees one segment if few are free; returns whether it "
          "did."),
+    ONE("set_policy", table_set_policy,
+        "set_policy($self, policy, /)\n--\n\nWhat a full table does from now on, for all who "
+        "have it open: one of POLICIES."),
     NONE("repair", table_repair,
          "repair($self, /)\n--\n\nRepairs after dead participants; returns how many it freed."),
     NONE("check", table_check,

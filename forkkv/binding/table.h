@@ -67,6 +67,9 @@ bool table_database(long number, bool or_all, unsigned *ret);
 /* A role and the index within it. False: ValueError set. */
 bool table_role(long role, long role_index);
 
+/* A converter for PyArg_Parse: the name of a policy to its number, an int. */
+int table_policy(PyObject *name, void *ret);
+
 /* ---- methods, by file ------------------------------------------------------------------------ */
 
 typedef PyObject *const *table_args;
@@ -86,6 +89,8 @@ PyObject *table_expire(PyObject *self, table_args args, Py_ssize_t count);
 PyObject *table_expire_at(PyObject *self, table_args args, Py_ssize_t count);
 PyObject *table_persist(PyObject *self, PyObject *key);
 PyObject *table_remaining(PyObject *self, PyObject *key);
+PyObject *table_memory_usage(PyObject *self, PyObject *key);
+PyObject *table_frequency(PyObject *self, PyObject *key);
 
 /* table_many.c: many keys */
 PyObject *table_get_many(PyObject *self, PyObject *keys);
@@ -103,6 +108,7 @@ PyObject *table_enroll(PyObject *self, PyObject *args);
 PyObject *table_retire(PyObject *self, PyObject *ignored);
 PyObject *table_sweep(PyObject *self, PyObject *partitions);
 PyObject *table_reclaim_ahead(PyObject *self, PyObject *ignored);
+PyObject *table_set_policy(PyObject *self, PyObject *policy);
 PyObject *table_repair(PyObject *self, PyObject *ignored);
 PyObject *table_check(PyObject *self, PyObject *ignored);
 PyObject *table_set_lock_timeout(PyObject *self, PyObject *milliseconds);

@@ -22,6 +22,7 @@ static const struct fact {
     FACT(incarnation),        FACT(object_bytes),      FACT(segments),
     FACT(segments_free),      FACT(segments_open),     FACT(segments_closed),
     FACT(segments_runs),      FACT(segment_bytes),     FACT(partitions),
+    FACT(reserve_bytes),      FACT(ghost_bytes),
     FACT(participants),       FACT(participants_max),
 };
 #undef FACT
@@ -50,7 +51,8 @@ PyObject *table_facts(PyObject *self, PyObject *Py_UNUSED(ignored)) {
     fkv_facts facts;
     fkv_read_facts(handle, &facts);
     PyObject *dict = PyDict_New();
-    int failed = !dict || put(dict, "retired", PyBool_FromLong(facts.retired));
+    int failed = !dict || put(dict, "retired", PyBool_FromLong(facts.retired)) ||
+                 put(dict, "policy", PyUnicode_FromString(fkv_policy_name(facts.policy)));
     for (size_t i = 0; !failed && i < sizeof facts_rows / sizeof facts_rows[0]; i++) {
         const struct fact *fact = &facts_rows[i];
         failed = put(dict, fact->name, PyLong_FromUnsignedLongLong(fact_value(&facts, fact)));
@@ -163,4 +165,32 @@ PyObject *table_departed(PyObject *self, PyObject *Py_UNUSED(ignored)) {
     fkv_read_departed(handle, &activity);
     return Py_BuildValue("{sN sN}", "counts", counts_dict(&activity), "commands",
                          commands_list(&activity));
+}
+
+/* ---- one key --------------------------------------------------------------------------------- */
+
+PyObject *table_memory_usage(PyObject *object, PyObject *key_object) {
+    const table_object *self = (table_object *)object;
+    fkv_key key;
+    fkv_table *handle = table_key(self, key_object, &key);
+    if (!handle)
+        return NULL;
+    uint64_t bytes;
+    fkv_status status = fkv_usage(handle, &key, &bytes);
+    if (status == FKV_MISS)
+        Py_RETURN_NONE;
+    return status == FKV_OK ? PyLong_FromUnsignedLongLong(bytes) : table_raise(self, status);
+}
+
+PyObject *table_frequency(PyObject *object, PyObject *key_object) {
+    const table_object *self = (table_object *)object;
+    fkv_key key;
+    fkv_table *handle = table_key(self, key_object, &key);
+    if (!handle)
+        return NULL;
+    unsigned count;
+    fkv_status status = fkv_frequency(handle, &key, &count);
+    if (status == FKV_MISS)
+        Py_RETURN_NONE;
+    return status == FKV_OK ? PyLong_FromUnsignedLong(count) : table_raise(self, status);
 }

@@ -43,6 +43,15 @@ PyObject *table_reclaim_ahead(PyObject *self, PyObject *Py_UNUSED(ignored)) {
     return handle ? PyBool_FromLong(fkv_reclaim_ahead(handle)) : NULL;
 }
 
+PyObject *table_set_policy(PyObject *object, PyObject *name) {
+    const table_object *self = (table_object *)object;
+    fkv_table *handle = table_handle(self);
+    int policy;
+    if (!handle || !table_policy(name, &policy))
+        return NULL;
+    return none_or_raise(self, fkv_set_policy(handle, (fkv_policy)policy));
+}
+
 PyObject *table_repair(PyObject *self, PyObject *Py_UNUSED(ignored)) {
     fkv_table *handle = table_handle((table_object *)self);
     return handle ? PyLong_FromUnsignedLong(fkv_repair(handle)) : NULL;
