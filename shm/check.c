@@ -83,6 +83,9 @@ static bool check_segment(checker *c, uint32_t segment) {
                       owner - 1);
     if (kind == FKV_SEGMENT_TAIL)
         return check_tail(c, segment, state);
+    if (kind == FKV_SEGMENT_CLOSED && table->heads[segment].walked > append)
+        return broken(c, "segment %u says %u bytes were walked, but %llu were appended", segment,
+                      table->heads[segment].walked, LLU(append));
     if (kind == FKV_SEGMENT_CLOSED && append > table->segment_bytes)
         return broken(c, "segment %u says %llu bytes were appended, but holds %llu", segment,
                       LLU(append), LLU(table->segment_bytes));
@@ -136,6 +139,9 @@ static const char *item_fault(const fkv_table *table, uint64_t slot) {
         offset + fkv_item_size(item) >
             fkv_segment_offset(table, segment) + atomic_load(&table->heads[segment].append))
         return "names an item that was never appended";
+    if (kind != FKV_SEGMENT_RUN &&
+        offset - fkv_segment_offset(table, segment) < atomic_load(&table->heads[segment].walked))
+        return "names an item that reclaim has passed by";
     if (item->key_size == 0 || (item->flags & FKV_ITEM_INTENT))
         return "names something without a key";
     if (item->database != FKV_SLOT_DATABASE(slot))

@@ -35,7 +35,8 @@ fkv_intent *fkv_compose_intent(fkv_table *table, size_t count, enum fkv_room kin
         *ret_status = FKV_TOO_BIG;
         return NULL;
     }
-    fkv_item *item = fkv_append_room(table, fkv_item_bytes(0, size, false), kind, ret_status);
+    fkv_item *item = fkv_append_room(table, fkv_item_bytes(0, size, false), FKV_QUEUE_SMALL, kind,
+                                     ret_status);
     if (item == NULL)
         return NULL;
     *item = (fkv_item){(uint32_t)size, 0, 0, FKV_ITEM_INTENT};

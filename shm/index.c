@@ -120,9 +120,10 @@ bool fkv_search_locked(const fkv_table *table, const fkv_key *key, fkv_found *fo
                  found, &doubt);
 }
 
-/* Whether a slot names the very item at `offset`, by the slots alone. FKV_SEARCH_RETRY: they may
- * have moved meanwhile. */
-enum fkv_search fkv_search_slot(const fkv_table *table, const fkv_key *key, uint64_t offset) {
+/* Whether a slot, *ret_slot_at, names the very item at `offset`, by the slots alone.
+ * FKV_SEARCH_RETRY: they may have moved meanwhile. */
+enum fkv_search fkv_search_slot(const fkv_table *table, const fkv_key *key, uint64_t offset,
+                                _Atomic uint64_t **ret_slot_at) {
     const fkv_partition *partition = fkv_partition_of(table, key->hash);
     uint64_t shape = atomic_load_explicit(&partition->shape, memory_order_acquire);
     fkv_page *page = fkv_home_page(table, partition, shape, key->hash);
@@ -131,8 +132,10 @@ enum fkv_search fkv_search_slot(const fkv_table *table, const fkv_key *key, uint
         fkv_bucket *bucket = &page->buckets[home ^ step];
         for (unsigned i = 0; i < FKV_BUCKET_SLOTS; i++)
             if (fkv_slot_offset(atomic_load_explicit(&bucket->slots[i], memory_order_acquire)) ==
-                offset)
+                offset) {
+                *ret_slot_at = &bucket->slots[i];
                 return FKV_SEARCH_HIT;
+            }
         if (atomic_load_explicit(&bucket->passed, memory_order_acquire) == 0)
             break;
     }

@@ -20,6 +20,20 @@ typedef struct fkv_holder {
     unsigned role, role_index;
 } fkv_holder;
 
+/* A segment on its way to be freed, and what becomes of its items. */
+typedef struct fkv_emptying {
+    uint32_t segment;
+    bool evict;            /* what is little used goes; else all that lives is copied */
+    enum fkv_queue queue;  /* evict: which one it is the end of; else: where the copies go */
+    uint64_t generation, copied_bytes, copy_most;
+} fkv_emptying;
+
+typedef struct fkv_fate {
+    bool keep, expired, ghost;
+    enum fkv_queue queue; /* of what is kept */
+    uint8_t access;
+} fkv_fate;
+
 struct fkv_table {
     uint8_t *base;
     fkv_header *header;
@@ -34,8 +48,12 @@ struct fkv_table {
     unsigned segment_shift; /* log2 of segment_bytes */
     uint64_t lock_word; /* what this participant writes into fkv_lock.owner */
     uint32_t entry;     /* index of this participant's entry */
-    uint32_t open_segment; /* this process's append segment, or FKV_NO_SEGMENT */
-    uint32_t left_segment; /* the one it closed for others to use, or FKV_NO_SEGMENT */
+    uint32_t tail[FKV_QUEUES]; /* the segments it appends to, or FKV_NO_SEGMENT; they are ours */
+    bool opened[FKV_QUEUES];   /* during an operation, and in between anybody's */
+    fkv_emptying emptying;     /* the victim of the last step, if it is not empty yet */
+    uint64_t copy_credit;      /* bytes that evictions may copy beyond what they must free */
+    uint32_t steps_skipped;
+    uint64_t appended_bytes;   /* in this operation */
     int fd;             /* a description of its own: it carries the OFD lock */
     dev_t device;       /* with inode: what fd must be open on */
     ino_t inode;
@@ -224,7 +242,8 @@ typedef struct fkv_found {
 enum fkv_search { FKV_SEARCH_HIT, FKV_SEARCH_MISS, FKV_SEARCH_RETRY };
 
 enum fkv_search fkv_search_racy(const fkv_table *table, const fkv_key *key, fkv_found *found);
-enum fkv_search fkv_search_slot(const fkv_table *table, const fkv_key *key, uint64_t offset);
+enum fkv_search fkv_search_slot(const fkv_table *table, const fkv_key *key, uint64_t offset,
+                                _Atomic uint64_t **ret_slot_at);
 bool fkv_still_valid(const fkv_table *table, const fkv_found *found);
 bool fkv_confirm_hit(const fkv_table *table, const fkv_found *found);
 bool fkv_search_locked(const fkv_table *table, const fkv_key *key, fkv_found *found);
@@ -262,6 +281,10 @@ static inline uint32_t fkv_segment_of(const fkv_table *table, uint64_t offset) {
 }
 static inline uint64_t fkv_segment_offset(const fkv_table *table, uint32_t segment) {
     return table->geometry.segments_off + ((uint64_t)segment << table->segment_shift);
+}
+static inline enum fkv_queue fkv_queue_of(const fkv_table *table, uint32_t segment) {
+    uint32_t queue = atomic_load_explicit(&table->heads[segment].queue, memory_order_relaxed);
+    return queue < FKV_QUEUES ? (enum fkv_queue)queue : FKV_QUEUE_SMALL;
 }
 static inline uint64_t fkv_state_of(const fkv_table *table, uint32_t segment) {
     return atomic_load_explicit(&table->heads[segment].state, memory_order_acquire);
@@ -305,11 +328,13 @@ enum fkv_room {
 
 void fkv_live_bytes_add(fkv_table *table, uint64_t offset, uint64_t bytes, int sign);
 uint64_t fkv_segments_available(const fkv_table *table);
-fkv_status fkv_take_segments(fkv_table *table, uint32_t length, enum fkv_room kind, uint32_t *ret);
+fkv_status fkv_take_segments(fkv_table *table, uint32_t length, enum fkv_queue queue,
+                             enum fkv_room kind, uint32_t *ret);
 /* Below: list lock held. */
 fkv_status fkv_reserve_listed(fkv_table *table, uint64_t offset, uint64_t bytes);
 void fkv_free_segment_listed(fkv_table *table, uint32_t segment);
-fkv_status fkv_take_stretch_listed(fkv_table *table, uint32_t first, uint32_t length);
+fkv_status fkv_take_stretch_listed(fkv_table *table, uint32_t first, uint32_t length,
+                                   enum fkv_queue queue);
 void fkv_adopt_segments_listed(fkv_table *table, unsigned dead_entry);
 void fkv_recount_list_listed(fkv_table *table);
 void fkv_punch_unreserved_listed(fkv_table *table);
@@ -319,23 +344,26 @@ void fkv_punch_unreserved_listed(fkv_table *table);
 /* A closed segment with so much room at its end is reopened rather than left. */
 #define FKV_WORTH_REOPENING(table) ((table)->segment_bytes / 4)
 
-/* A private place for an item of `bytes` (a multiple of 8) in this process's open segment, or in a
- * run of whole segments. It stays private until a slot names it. NULL with *ret_status. */
-fkv_item *fkv_append_room(fkv_table *table, uint64_t bytes, enum fkv_room kind,
-                          fkv_status *ret_status);
+/* A private place for an item of `bytes` (a multiple of 8) in this process's open segment of that
+ * queue, or in a run of whole segments. It stays private until a slot names it. NULL with
+ * *ret_status. */
+fkv_item *fkv_append_room(fkv_table *table, uint64_t bytes, enum fkv_queue queue,
+                          enum fkv_room kind, fkv_status *ret_status);
 
 /* Moves the append offset over the item just written: from now on it is garbage, or published. */
 void fkv_append_done(fkv_table *table, const fkv_item *item, int64_t expires_at_ms);
 /* Takes an item back, if it is still the last of its segment. */
 void fkv_append_undo(fkv_table *table, const fkv_item *item);
-/* Ends an operation: segments filled on the way may be reclaimed from here on. */
+/* Ends an operation: whatever it filled is anybody's. Does a little reclaim if little is left, so
+ * no lock may be held. */
 void fkv_append_settle(fkv_table *table);
-void fkv_close_open_segment(fkv_table *table);
+void fkv_append_close(fkv_table *table); /* the same without reclaim */
+void fkv_append_forget(fkv_table *table); /* another process's, or another life's */
 /* After an operation ended with `status`, and with no lock held: if that was for want of a slot,
  * frees a segment, so that the index may grow. True: try again; `tries` starts at 0. */
 bool fkv_make_index_room(fkv_table *table, fkv_status status, int *tries);
 
-/* ---- reclaim.c ---------------------------------------------------------------------------- */
+/* ---- survey.c ----------------------------------------------------------------------------- */
 
 /* What the heads say when read one after the other: a hint. */
 typedef struct fkv_survey {
@@ -345,17 +373,31 @@ typedef struct fkv_survey {
 } fkv_survey;
 
 void fkv_survey_segments(const fkv_table *table, fkv_survey *ret);
+uint64_t fkv_dead_bytes(const fkv_table *table, uint32_t segment);
+uint64_t fkv_recoverable_bytes(const fkv_table *table, uint32_t segment);
 /* Whether `bytes` more may live, beside an index larger by `index_bytes`: garbage or room must stay
  * for every overwrite. */
 bool fkv_may_grow(const fkv_table *table, uint64_t bytes, uint64_t index_bytes);
+void fkv_recount_live(fkv_table *table);
 
-/* Frees one segment by moving its live items. FKV_MISS: nothing is worth moving; FKV_FULL: there is
- * no room to move to. */
+/* ---- move.c, evict.c, reclaim.c ------------------------------------------------------------ */
+
+bool fkv_is_dead(const fkv_table *table, const fkv_key *key, const fkv_item *item);
+fkv_status fkv_empty_some(fkv_table *table, fkv_emptying *e, uint64_t budget, bool *ret_done);
+
+fkv_fate fkv_fate_of(const fkv_emptying *e, uint8_t access);
+uint64_t fkv_copy_most(const fkv_table *table);
+void fkv_copy_settle(fkv_table *table, uint64_t copied_bytes, uint64_t freed_bytes);
+enum fkv_queue fkv_queue_for(fkv_table *table, const fkv_key *key);
+uint32_t fkv_next_eviction(const fkv_table *table);
+fkv_status fkv_evict_run(fkv_table *table, uint32_t segment, bool *ret_gone);
+
 fkv_status fkv_reclaim_one(fkv_table *table);
 fkv_status fkv_reclaim_dead_run(fkv_table *table);
+void fkv_reclaim_step(fkv_table *table, uint64_t written);
 /* Empties `length` neighbouring segments and makes them a run of ours, *ret. */
-fkv_status fkv_reclaim_stretch(fkv_table *table, uint32_t length, uint32_t *ret);
-void fkv_recount_live(fkv_table *table);
+fkv_status fkv_reclaim_stretch(fkv_table *table, uint32_t length, enum fkv_queue queue,
+                               uint32_t *ret);
 
 /* ---- ghost.c, policy.c ---------------------------------------------------------------------- */
 

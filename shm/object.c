@@ -126,7 +126,7 @@ static fkv_table *new_handle(fkv_role role, unsigned role_index) {
     table->fd = -1;
     table->role = role;
     table->role_index = role_index;
-    table->open_segment = table->left_segment = FKV_NO_SEGMENT;
+    fkv_append_forget(table);
     table->lock_timeout_ms = 1000;
     table->spin = sysconf(_SC_NPROCESSORS_ONLN) > 1;
     fkv_note_semaphore(table);

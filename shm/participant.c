@@ -77,8 +77,7 @@ static void after_fork_in_child(void) {
         fkv_close_own(table);
         table->fd = own;
         table->own = &table->nowhere; /* the page, and the segments, stay the parent's */
-        table->open_segment = table->left_segment = FKV_NO_SEGMENT;
-        table->held_count = 0;
+        fkv_append_forget(table);
         table->lock_word = 0;
         pthread_mutex_init(&table->writers, NULL); /* a thread that is not here may hold it */
         atomic_store(&table->waiting, 0);
@@ -193,7 +192,7 @@ static bool take_entry(fkv_table *table, unsigned entry) {
     atomic_store_explicit(&e->intent, 0, memory_order_relaxed);
     table->entry = entry;
     table->lock_word = fkv_lock_word(entry, generation);
-    table->open_segment = FKV_NO_SEGMENT;
+    fkv_append_forget(table);
     atomic_store_explicit(&e->identity, FKV_IDENTITY(generation, table->role, table->role_index),
                           memory_order_release);
     atomic_thread_fence(memory_order_release); /* before any lock's word names it: who finds an
@@ -285,7 +284,7 @@ static fkv_status become_participant(fkv_table *table, fkv_fault *fault) {
     if (status == FKV_OK)
         return FKV_OK;
     fkv_busy_text(table, text, sizeof text);
-    fkv_close_open_segment(table);
+    fkv_append_close(table);
     free_entry(table);
     return fkv_fail(fault, status, "no room for this process's page of counters: %s",
                     status == FKV_BUSY ? text : fkv_status_text(status));
@@ -312,7 +311,7 @@ void fkv_unregister(fkv_table *table) {
         fkv_add_departed_listed(table, table->entry);
         fkv_list_unlock(table);
     }
-    fkv_close_open_segment(table);
+    fkv_append_close(table);
     free_entry(table);
 }
 

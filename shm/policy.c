@@ -10,30 +10,38 @@ fkv_policy fkv_read_policy(const fkv_table *table) {
     return fkv_evicts(table) ? FKV_S3FIFO : FKV_NOEVICTION;
 }
 
-/* The ghosts are reserved once. Without room for them eviction goes on without: somebody who sets
- * the policy again may find it. */
-static void reserve_ghosts_listed(fkv_table *table) {
+/* Stores the policy and, for eviction, reserves the ghosts. FKV_FULL: no room for those yet. */
+static fkv_status set_policy(fkv_table *table, fkv_policy policy) {
     const fkv_geometry *g = &table->geometry;
-    if (!atomic_load(&table->header->ghosts_reserved) &&
-        fkv_reserve_listed(table, g->ghosts_off, g->ghost_bytes) == FKV_OK)
-        atomic_store_explicit(&table->header->ghosts_reserved, 1, memory_order_release);
+    fkv_header *h = table->header;
+    fkv_status status = fkv_list_lock(table);
+    if (status != FKV_OK)
+        return status;
+    atomic_store_explicit(&h->policy, policy, memory_order_relaxed);
+    if (policy == FKV_S3FIFO && !atomic_load(&h->ghosts_reserved)) {
+        status = fkv_reserve_listed(table, g->ghosts_off, g->ghost_bytes);
+        if (status == FKV_OK)
+            atomic_store_explicit(&h->ghosts_reserved, 1, memory_order_release);
+    }
+    fkv_list_unlock(table);
+    return status;
 }
 
+/* A full table makes room for its ghosts by evicting, as the policy says. They stay reserved from
+ * then on. Without them, as when /dev/shm is full, eviction only chooses less well. */
 fkv_status fkv_set_policy(fkv_table *table, fkv_policy policy) {
     if (fkv_policy_name(policy) == NULL)
         return FKV_INVALID;
     fkv_status status = fkv_write_begin(table);
     if (status != FKV_OK)
         return status;
-    status = fkv_list_lock(table);
-    if (status == FKV_OK) {
-        atomic_store_explicit(&table->header->policy, policy, memory_order_relaxed);
-        if (policy == FKV_S3FIFO)
-            reserve_ghosts_listed(table);
-        fkv_list_unlock(table);
-    }
+    uint64_t tries = 2 * (table->geometry.ghost_bytes >> table->segment_shift) + 16;
+    do
+        status = set_policy(table, policy);
+    while (status == FKV_FULL && tries-- > 0 && fkv_reclaim_one(table) == FKV_OK);
+    fkv_append_settle(table);
     fkv_write_end(table);
-    return status;
+    return status == FKV_FULL || status == FKV_NO_SPACE ? FKV_OK : status;
 }
 
 /* ---- access counts --------------------------------------------------------------------------- */

@@ -1,220 +1,94 @@
-/* reclaim.c -- getting memory back from garbage: move a segment's live items out, then free it.
+/* reclaim.c -- getting segments back: which one is emptied next, and who frees it.
  *
- * Only the index knows what is live: an item lives if the slot of its key names it. An item that
- * is dead stays dead, so the walk needs the lock only to move. Victims by cost-benefit: most
- * garbage for least copying, older first (M. Rosenblum, J. Ousterhout, "The Design and
- * Implementation of a Log-Structured File System", 1992). */
-#include <stdlib.h>
-
+ * Without eviction, and where garbage abounds, the victim is the segment with most garbage for
+ * least copying, older first (M. Rosenblum, J. Ousterhout, "The Design and Implementation of a
+ * Log-Structured File System", 1992). Else evict.c says which.
+ *
+ * Work is done ahead, in small steps: by the keeper, and by every writer while little is left. Only
+ * who finds nothing left empties a whole segment by itself. Between steps a victim is nobody's. */
 #include "internal.h"
 
-#define WORTH_64THS 1 /* a victim must give back at least this much of a segment */
-#define CLAIM_TRIES 8 /* others claim victims too */
+#define WORTH_64THS 1     /* a victim must give back at least this much of a segment */
+#define CLAIM_TRIES 8     /* others claim victims too */
+#define RUN_TRIES 16      /* runs that go round before one goes */
+#define STEP_BYTES 16384  /* walked in one step, and so many times what was written: */
+#define STEP_TIMES 16
+#define STEPS_SKIPPED 256 /* writes until a step that found nothing is tried again */
 
-/* ---- survey --------------------------------------------------------------------------------- */
-
-/* Bytes of a segment that can be had again: garbage, and an unwritten end that is worth reopening
- * the segment for. */
-static uint64_t recoverable(const fkv_table *table, uint32_t segment) {
-    const fkv_head *head = &table->heads[segment];
-    int64_t live = atomic_load_explicit(&head->live_bytes, memory_order_relaxed);
-    uint64_t written = atomic_load_explicit(&head->append, memory_order_relaxed);
-    if (written > table->segment_bytes) /* it has become a run meanwhile */
-        return 0;
-    uint64_t end = table->segment_bytes - written, kept = live > 0 ? (uint64_t)live : 0;
-    return (written > kept ? written - kept : 0) + (end >= FKV_WORTH_REOPENING(table) ? end : 0);
-}
-
-/* Bytes of a segment or run that reclaim could not give to this process. */
-static uint64_t bound_bytes(const fkv_table *table, uint32_t segment, uint64_t state) {
-    bool ours = FKV_STATE_OWNER(state) == table->entry + 1;
-    switch (FKV_STATE_KIND(state)) {
-    case FKV_SEGMENT_OPEN:
-        return table->segment_bytes - (ours ? recoverable(table, segment) : 0);
-    case FKV_SEGMENT_CLOSED:
-        return table->segment_bytes - recoverable(table, segment);
-    case FKV_SEGMENT_RUN:
-        return atomic_load_explicit(&table->heads[segment].live_bytes, memory_order_relaxed) > 0
-                   ? fkv_run_length(table, segment, state) * table->segment_bytes : 0;
-    default:
-        return 0;
-    }
-}
-
-void fkv_survey_segments(const fkv_table *table, fkv_survey *ret) {
-    *ret = (fkv_survey){0};
-    for (uint32_t i = 0; i < table->geometry.segment_count; i++) {
-        uint64_t state = fkv_state_of(table, i);
-        const fkv_head *head = &table->heads[i];
-        enum fkv_segment_state kind = FKV_STATE_KIND(state);
-        int64_t live = atomic_load_explicit(&head->live_bytes, memory_order_relaxed);
-        ret->free += kind == FKV_SEGMENT_FREE;
-        ret->open += kind == FKV_SEGMENT_OPEN;
-        ret->closed += kind == FKV_SEGMENT_CLOSED || kind == FKV_SEGMENT_VICTIM;
-        ret->runs += kind == FKV_SEGMENT_RUN;
-        ret->bound_bytes += bound_bytes(table, i, state);
-        if (kind < FKV_SEGMENT_OPEN || kind == FKV_SEGMENT_TAIL || live < 0)
-            continue;
-        ret->live_bytes += (uint64_t)live;
-        ret->written_bytes += kind == FKV_SEGMENT_RUN
-                                  ? fkv_run_length(table, i, state) * table->segment_bytes
-                                  : atomic_load_explicit(&head->append, memory_order_relaxed);
-    }
-}
-
-/* How many segments the limit allows beside pages and an index that is `index_bytes` larger. */
-static uint64_t usable_segments(const fkv_table *table, uint64_t index_bytes) {
-    const fkv_geometry *g = &table->geometry;
-    uint64_t other = g->index_off + index_bytes;
-    for (uint32_t i = 0; i < g->partition_count; i++)
-        other += atomic_load_explicit(&table->partitions[i].index_bytes, memory_order_relaxed);
-    for (unsigned i = 0; i < FKV_ENTRIES; i++)
-        other += atomic_load_explicit(&table->entries[i].page_reserved, memory_order_relaxed)
-                     ? FKV_ACTIVITY_SIZE : 0;
-    other += atomic_load_explicit(&table->header->ghosts_reserved, memory_order_relaxed)
-                 ? g->ghost_bytes : 0;
-    return other < g->memory_bytes ? (g->memory_bytes - other) >> table->segment_shift : 0;
-}
-
-bool fkv_may_grow(const fkv_table *table, uint64_t bytes, uint64_t index_bytes) {
-    uint64_t reserve = table->geometry.reserve_segments;
-    uint64_t slack = reserve + table->geometry.segment_count / 16 + 2;
-    if (fkv_segments_available(table) > slack + ((bytes + index_bytes) >> table->segment_shift))
-        return true; /* far from it: no need to look closely */
-    fkv_survey survey;
-    fkv_survey_segments(table, &survey);
-    uint64_t usable = usable_segments(table, index_bytes);
-    uint64_t most = usable > reserve ? (usable - reserve) * table->segment_bytes / 16 * 15 : 0;
-    return survey.bound_bytes + bytes <= most;
-}
-
-/* ---- moving --------------------------------------------------------------------------------- */
-
-/* Copies `item` to our own segment. NULL with *ret_status: no room. */
-static fkv_item *copy_out(fkv_table *table, const fkv_item *item, int64_t expires_at_ms,
-                          fkv_status *ret_status) {
-    uint64_t bytes = fkv_item_size(item);
-    fkv_item *copy = fkv_append_room(table, bytes, FKV_ROOM_RESERVE, ret_status);
-    if (copy == NULL)
-        return NULL;
-    memcpy(copy, item, bytes);
-    fkv_append_done(table, copy, expires_at_ms);
-    return copy;
-}
-
-static void move_slot_locked(fkv_table *table, const fkv_found *found, const fkv_item *copy,
-                             uint64_t hash) {
-    uint64_t offset = copy ? (uint64_t)((const uint8_t *)copy - table->base) : 0;
-    uint64_t slot = copy ? (found->slot & ~FKV_SLOT_OFFSET_MASK) | offset >> 3 : 0;
-    uint64_t bytes = fkv_item_size(found->item);
-    fkv_slot_store_locked(table, found->partition, found->slot_at, slot, hash);
-    fkv_count_up(table->own, copy ? FKV_COUNT_bytes_copied : FKV_COUNT_bytes_freed, bytes);
-    if (copy == NULL)
-        fkv_count_up(table->own, FKV_COUNT_expired, 1);
-}
-
-/* Whether no slot names `item` any more; "no" in doubt. */
-static bool is_dead(const fkv_table *table, const fkv_key *key, const fkv_item *item) {
-    uint64_t offset = (uint64_t)((const uint8_t *)item - table->base);
-    return fkv_search_slot(table, key, offset) == FKV_SEARCH_MISS;
-}
-
-/* Moves one item out, or removes it if it has expired, or does nothing if it is dead. */
-static fkv_status move_item(fkv_table *table, const fkv_key *key, const fkv_item *item) {
-    fkv_found found;
-    if (is_dead(table, key, item))
-        return FKV_OK;
-    int64_t expires = 0;
-    if (item->flags & FKV_ITEM_EXPIRES)
-        memcpy(&expires, item + 1, sizeof expires);
-    fkv_item *copy = NULL;
-    fkv_status status;
-    if (!fkv_expired(expires) && (copy = copy_out(table, item, expires, &status)) == NULL)
-        return status;
-    status = fkv_partition_lock(table, fkv_partition_of(table, key->hash));
-    if (status == FKV_OK) {
-        if (fkv_search_locked(table, key, &found) && found.item == item)
-            move_slot_locked(table, &found, copy, key->hash);
-        else if (copy != NULL)
-            fkv_append_undo(table, copy);
-        fkv_partition_unlock(table, fkv_partition_of(table, key->hash));
-    } else if (copy != NULL) {
-        fkv_append_undo(table, copy);
-    }
-    return status;
-}
-
-#define WALK_AHEAD 16
-
-typedef struct walk_step {
-    const fkv_item *item;
-    fkv_key key;
-} walk_step;
-
-/* Looks at the next items of a segment, and asks the memory for their buckets: most are dead, so
- * that is most of the work. Moves *at on. FKV_CORRUPT: a length that cannot be ends the walk. */
-static fkv_status walk_ahead(fkv_table *table, uint64_t *at, uint64_t end, walk_step *steps,
-                             size_t *ret_count) {
-    for (*ret_count = 0; *ret_count < WALK_AHEAD && *at + sizeof(fkv_item) <= end;) {
-        const fkv_item *item = (const fkv_item *)(table->base + *at);
-        if (*at + fkv_item_size(item) > end)
-            return FKV_CORRUPT;
-        *at += fkv_item_size(item);
-        if (item->flags & FKV_ITEM_INTENT)
-            continue;
-        walk_step *step = &steps[(*ret_count)++];
-        step->item = item;
-        step->key = fkv_make_key(table, item->database, fkv_item_key(item), item->key_size);
-        fkv_prefetch_slot(table, &step->key);
-    }
-    return FKV_OK;
-}
-
-/* Moves everything live out of a segment that is ours as VICTIM. */
-static fkv_status empty_segment(fkv_table *table, uint32_t segment) {
-    walk_step steps[WALK_AHEAD];
-    size_t count = 1;
-    uint64_t at = fkv_segment_offset(table, segment);
-    uint64_t append = atomic_load(&table->heads[segment].append);
-    uint64_t end = at + (append < table->segment_bytes ? append : table->segment_bytes);
-    fkv_status status = FKV_OK;
-    while (status == FKV_OK && count > 0) {
-        status = walk_ahead(table, &at, end, steps, &count);
-        for (size_t i = 0; status == FKV_OK && i < count; i++)
-            status = move_item(table, &steps[i].key, steps[i].item);
-    }
-    return status;
-}
-
-/* ---- choosing ------------------------------------------------------------------------------- */
+/* ---- victims --------------------------------------------------------------------------------- */
 
 static uint64_t victim_state(const fkv_table *table, uint64_t state) {
     return FKV_STATE(FKV_SEGMENT_VICTIM, table->entry + 1, FKV_STATE_LENGTH(state));
 }
 
-/* Whether a run's item is dead. A run that is somebody's is still being written. Not judged by
- * live_bytes, which is a hint: what it hides from us here is large. */
-static bool run_is_dead(const fkv_table *table, uint32_t segment, uint64_t state) {
-    if (FKV_STATE_OWNER(state) != 0)
-        return false;
+/* Whether a run's item is dead. Not judged by live_bytes, which is a hint: what it hides from us
+ * here is large. */
+static bool holds_nothing(const fkv_table *table, uint32_t segment) {
     const fkv_item *item = (const fkv_item *)(table->base + fkv_segment_offset(table, segment));
     if (fkv_item_size(item) > fkv_item_extent(table, fkv_segment_offset(table, segment)))
         return true; /* its writer died before it wrote the head */
     if (item->flags & FKV_ITEM_INTENT)
         return true;
     fkv_key key = fkv_make_key(table, item->database, fkv_item_key(item), item->key_size);
-    return is_dead(table, &key, item);
+    return fkv_is_dead(table, &key, item);
+}
+
+/* A run that is somebody's is still being written. */
+static bool run_is_dead(const fkv_table *table, uint32_t segment, uint64_t state) {
+    return FKV_STATE_OWNER(state) == 0 && holds_nothing(table, segment);
+}
+
+static bool has_expired(const fkv_head *head, int64_t now_ms) {
+    return atomic_load_explicit(&head->expires_max_ms, memory_order_relaxed) <= now_ms;
 }
 
 /* Benefit per cost of emptying a closed segment; 0: not worth it. */
 static double score(const fkv_table *table, uint32_t segment, int64_t now_ms) {
     const fkv_head *head = &table->heads[segment];
-    bool expired = atomic_load_explicit(&head->expires_max_ms, memory_order_relaxed) <= now_ms;
     double whole = (double)table->segment_bytes;
-    double gain = expired ? whole : (double)recoverable(table, segment);
+    double gain = has_expired(head, now_ms) ? whole : (double)fkv_recoverable_bytes(table, segment);
     double age = (double)(atomic_load_explicit(&table->header->clock, memory_order_relaxed) -
                           atomic_load_explicit(&head->born, memory_order_relaxed)) + 1;
     return gain < whole * WORTH_64THS / 64 ? 0 : gain * age / (whole + (whole - gain));
+}
+
+/* Whether copying what lives costs less than it gives back: then nothing need be evicted for it. */
+static bool is_mostly_garbage(const fkv_table *table, uint32_t segment, int64_t now_ms) {
+    const fkv_head *head = &table->heads[segment];
+    uint64_t walked = atomic_load_explicit(&head->walked, memory_order_relaxed);
+    uint64_t written = atomic_load_explicit(&head->append, memory_order_relaxed);
+    uint64_t dead = fkv_dead_bytes(table, segment);
+    return has_expired(head, now_ms) ||
+           (written > 0 && (dead > walked ? dead - walked : 0) * 2 >= written - walked);
+}
+
+/* The best segment or run to reclaim by its garbage alone. Dead runs come first: they cost nothing.
+ * `all`: even if there is little; else only what is mostly garbage. */
+static uint32_t best_garbage(const fkv_table *table, bool all, bool only_runs) {
+    int64_t now_ms = fkv_now_ms();
+    uint32_t best = FKV_NO_SEGMENT;
+    double best_score = 0;
+    for (uint32_t i = 0; i < table->geometry.segment_count; i++) {
+        uint64_t state = fkv_state_of(table, i);
+        enum fkv_segment_state kind = FKV_STATE_KIND(state);
+        bool fits = kind == FKV_SEGMENT_CLOSED && !only_runs &&
+                    (all || is_mostly_garbage(table, i, now_ms));
+        double s = fits ? score(table, i, now_ms)
+                   : kind == FKV_SEGMENT_RUN && run_is_dead(table, i, state) ? 1e300 : 0;
+        if (s > best_score)
+            best = i, best_score = s;
+    }
+    return best;
+}
+
+enum victims { ANY_VICTIM, DEAD_RUNS };
+
+/* What to empty next; *ret_evict: and what lives in it may go. */
+static uint32_t choose_victim(const fkv_table *table, enum victims wanted, bool *ret_evict) {
+    bool evicts = fkv_evicts(table) && wanted == ANY_VICTIM;
+    uint32_t victim = best_garbage(table, !evicts, wanted == DEAD_RUNS);
+    *ret_evict = evicts && victim == FKV_NO_SEGMENT;
+    return *ret_evict ? fkv_next_eviction(table) : victim;
 }
 
 static void put_back(fkv_table *table, uint32_t segment) {
@@ -224,70 +98,151 @@ static void put_back(fkv_table *table, uint32_t segment) {
                           memory_order_release);
 }
 
-/* The best segment or run to reclaim. Dead runs come first: they cost nothing. */
-static uint32_t best_victim(const fkv_table *table, bool only_runs) {
-    int64_t now_ms = fkv_now_ms();
-    uint32_t best = FKV_NO_SEGMENT;
-    double best_score = 0;
-    for (uint32_t i = 0; i < table->geometry.segment_count; i++) {
-        uint64_t state = fkv_state_of(table, i);
-        enum fkv_segment_state kind = FKV_STATE_KIND(state);
-        double s = kind == FKV_SEGMENT_CLOSED && !only_runs ? score(table, i, now_ms)
-                   : kind == FKV_SEGMENT_RUN && run_is_dead(table, i, state) ? 1e300 : 0;
-        if (s > best_score)
-            best = i, best_score = s;
-    }
-    return best;
-}
-
 /* Makes `segment` ours to empty, if it is nobody's. A run is looked at again once it is ours: since
  * it was chosen, another process may have put a new one in its place. */
-static bool claim(fkv_table *table, uint32_t segment) {
+static bool claim(fkv_table *table, uint32_t segment, bool evict) {
     uint64_t state = fkv_state_of(table, segment);
     bool run = FKV_STATE_KIND(state) == FKV_SEGMENT_RUN && FKV_STATE_OWNER(state) == 0;
     if (!(run || FKV_STATE_KIND(state) == FKV_SEGMENT_CLOSED) ||
         !atomic_compare_exchange_strong(&table->heads[segment].state, &state,
                                         victim_state(table, state)))
         return false;
-    if (!run || run_is_dead(table, segment, state))
+    if (!run || evict || run_is_dead(table, segment, state))
         return true;
     put_back(table, segment);
     return false;
 }
 
-/* The best victim, claimed for this process, or FKV_NO_SEGMENT. */
-static uint32_t claim_victim(fkv_table *table, bool only_runs) {
+/* The best victim, claimed for this process. False: there is none. */
+static bool claim_victim(fkv_table *table, enum victims wanted, fkv_emptying *ret) {
     for (int tries = 0; tries < CLAIM_TRIES; tries++) {
-        uint32_t best = best_victim(table, only_runs);
-        if (best == FKV_NO_SEGMENT || claim(table, best))
-            return best;
+        bool evict;
+        uint32_t victim = choose_victim(table, wanted, &evict);
+        if (victim == FKV_NO_SEGMENT)
+            return false;
+        if (!claim(table, victim, evict))
+            continue;
+        *ret = (fkv_emptying){
+            .segment = victim,
+            .generation = atomic_load(&table->heads[victim].generation),
+            .evict = evict,
+            .queue = evict || fkv_evicts(table) ? fkv_queue_of(table, victim) : FKV_QUEUE_MAIN,
+            .copy_most = fkv_copy_most(table),
+        };
+        return true;
     }
-    return FKV_NO_SEGMENT;
+    return false;
 }
 
-static fkv_status reclaim(fkv_table *table, bool only_runs) {
-    uint32_t victim = claim_victim(table, only_runs);
-    if (victim == FKV_NO_SEGMENT)
-        return FKV_MISS;
-    bool run = FKV_STATE_LENGTH(fkv_state_of(table, victim)) > 0;
-    fkv_status status = run ? FKV_OK : empty_segment(table, victim);
-    if (status == FKV_OK)
-        status = fkv_list_lock(table);
+/* ---- freeing --------------------------------------------------------------------------------- */
+
+static fkv_status free_victim(fkv_table *table, const fkv_emptying *e) {
+    fkv_status status = fkv_list_lock(table);
     if (status != FKV_OK) {
-        put_back(table, victim);
+        put_back(table, e->segment);
         return status;
     }
-    fkv_free_segment_listed(table, victim);
+    uint32_t length = FKV_STATE_LENGTH(fkv_state_of(table, e->segment));
+    uint64_t bytes = (length > 0 ? length : 1) * table->segment_bytes;
+    fkv_free_segment_listed(table, e->segment);
     fkv_list_unlock(table);
+    uint64_t freed_bytes = bytes > e->copied_bytes ? bytes - e->copied_bytes : 0;
+    fkv_count_up(table->own, FKV_COUNT_bytes_freed, freed_bytes);
+    fkv_copy_settle(table, e->copied_bytes, freed_bytes);
     return FKV_OK;
 }
 
+/* Empties up to `budget` bytes of a victim, and frees it once nothing lives in it. FKV_OK: it is
+ * free (*ret_done), or nobody's again. */
+static fkv_status work_on(fkv_table *table, fkv_emptying *e, uint64_t budget, bool *ret_done) {
+    bool run = FKV_STATE_LENGTH(fkv_state_of(table, e->segment)) > 0;
+    fkv_status status = FKV_OK;
+    *ret_done = true;
+    if (!run)
+        status = fkv_empty_some(table, e, budget, ret_done);
+    else if (e->evict && !holds_nothing(table, e->segment))
+        status = fkv_evict_run(table, e->segment, ret_done);
+    if (status == FKV_OK && *ret_done)
+        return free_victim(table, e);
+    put_back(table, e->segment);
+    return status;
+}
+
+static fkv_status reclaim(fkv_table *table, enum victims wanted) {
+    for (int tries = 0; tries < RUN_TRIES; tries++) {
+        fkv_emptying e;
+        bool done;
+        if (!claim_victim(table, wanted, &e))
+            return FKV_MISS;
+        fkv_status status = work_on(table, &e, UINT64_MAX / 2, &done);
+        if (status != FKV_OK || done)
+            return status;
+    }
+    return FKV_OK; /* all were runs that go round: the next one may go */
+}
+
+/* Frees one segment, or run. FKV_MISS: nothing is worth moving; FKV_FULL: there is no room to move
+ * to. */
 fkv_status fkv_reclaim_one(fkv_table *table) {
-    return reclaim(table, false);
+    return reclaim(table, ANY_VICTIM);
 }
 
 fkv_status fkv_reclaim_dead_run(fkv_table *table) {
-    return reclaim(table, true);
+    return reclaim(table, DEAD_RUNS);
+}
+
+/* ---- ahead of need --------------------------------------------------------------------------- */
+
+/* The victim of the last step, if it still waits to be emptied, or another. */
+static bool claim_next(fkv_table *table, fkv_emptying *ret) {
+    *ret = table->emptying;
+    table->emptying.segment = FKV_NO_SEGMENT;
+    if (ret->segment == FKV_NO_SEGMENT || !claim(table, ret->segment, ret->evict))
+        return claim_victim(table, ANY_VICTIM, ret);
+    if (atomic_load(&table->heads[ret->segment].generation) == ret->generation &&
+        fkv_evicts(table) >= ret->evict)
+        return true;
+    put_back(table, ret->segment); /* it lives its next life, or the policy has changed */
+    return claim_victim(table, ANY_VICTIM, ret);
+}
+
+/* A small part of the work of freeing a segment. Returns whether there was any. */
+static bool step(fkv_table *table, uint64_t budget) {
+    fkv_emptying e;
+    bool done;
+    if (!claim_next(table, &e))
+        return false;
+    fkv_status status = work_on(table, &e, budget, &done);
+    if (status == FKV_OK && !done)
+        table->emptying = e;
+    return status == FKV_OK;
+}
+
+/* Where little is left every write does a little: enough, for `written` bytes, however much of the
+ * segments lives. */
+void fkv_reclaim_step(fkv_table *table, uint64_t written) {
+    uint64_t mark = table->geometry.reserve_segments + 1;
+    if (__builtin_expect(fkv_segments_available(table) > mark, 1))
+        return;
+    if (table->steps_skipped > 0)
+        table->steps_skipped--;
+    else if (!step(table, STEP_BYTES + STEP_TIMES * written))
+        table->steps_skipped = STEPS_SKIPPED;
+}
+
+/* How many segments the keeper keeps at hand, beside the reserve. */
+static uint64_t wanted_ahead(const fkv_table *table) {
+    return 2 + table->geometry.reserve_segments / 8;
+}
+
+bool fkv_reclaim_ahead(fkv_table *table) {
+    if (fkv_write_begin(table) != FKV_OK)
+        return false;
+    uint64_t mark = table->geometry.reserve_segments + wanted_ahead(table);
+    bool freed = fkv_segments_available(table) < mark && fkv_reclaim_one(table) == FKV_OK;
+    fkv_append_close(table);
+    fkv_write_end(table);
+    return freed;
 }
 
 /* ---- runs ----------------------------------------------------------------------------------- */
@@ -330,6 +285,7 @@ static fkv_status claim_free(fkv_table *table, uint32_t first, uint32_t length) 
     for (uint32_t i = first; i < first + length; i++)
         if (FKV_STATE_KIND(fkv_state_of(table, i)) == FKV_SEGMENT_FREE) {
             atomic_store(&table->heads[i].append, 0);
+            atomic_store(&table->heads[i].walked, 0);
             atomic_store(&table->heads[i].state, victim_state(table, 0));
             atomic_fetch_sub(&table->header->free_segments, 1);
         }
@@ -343,7 +299,9 @@ static fkv_status empty_stretch(fkv_table *table, uint32_t first, uint32_t lengt
         if (!atomic_compare_exchange_strong(&table->heads[i].state, &state,
                                             victim_state(table, 0)))
             continue; /* absent, ours already, or lost to somebody: then it is no run */
-        fkv_status status = empty_segment(table, i);
+        fkv_emptying e = {.segment = i, .queue = fkv_queue_of(table, i)};
+        bool done;
+        fkv_status status = fkv_empty_some(table, &e, UINT64_MAX / 2, &done);
         if (status != FKV_OK) {
             put_back(table, i);
             return status;
@@ -354,7 +312,7 @@ static fkv_status empty_stretch(fkv_table *table, uint32_t first, uint32_t lengt
 
 /* The stretch is freed and taken in one go, so that nobody gets a part of it first. */
 static fkv_status take_stretch(fkv_table *table, uint32_t first, uint32_t length,
-                               fkv_status emptied) {
+                               enum fkv_queue queue, fkv_status emptied) {
     fkv_status status = fkv_list_lock(table);
     for (uint32_t i = first; i < first + length; i++)
         if (fkv_state_of(table, i) == victim_state(table, 0)) {
@@ -366,12 +324,13 @@ static fkv_status take_stretch(fkv_table *table, uint32_t first, uint32_t length
     if (status != FKV_OK)
         return status;
     if (emptied == FKV_OK)
-        emptied = fkv_take_stretch_listed(table, first, length);
+        emptied = fkv_take_stretch_listed(table, first, length, queue);
     fkv_list_unlock(table);
     return emptied;
 }
 
-fkv_status fkv_reclaim_stretch(fkv_table *table, uint32_t length, uint32_t *ret) {
+fkv_status fkv_reclaim_stretch(fkv_table *table, uint32_t length, enum fkv_queue queue,
+                               uint32_t *ret) {
     uint32_t first = cheapest_stretch(table, length);
     if (first == FKV_NO_SEGMENT)
         return FKV_MISS;
@@ -379,49 +338,5 @@ fkv_status fkv_reclaim_stretch(fkv_table *table, uint32_t length, uint32_t *ret)
     if (status == FKV_OK)
         status = empty_stretch(table, first, length);
     *ret = first;
-    return take_stretch(table, first, length, status);
-}
-
-/* ---- live bytes ----------------------------------------------------------------------------- */
-
-static void add_live(fkv_table *table, const fkv_bucket *bucket, int64_t *live) {
-    for (unsigned i = 0; i < FKV_BUCKET_SLOTS; i++) {
-        uint64_t slot = atomic_load_explicit(&bucket->slots[i], memory_order_acquire);
-        uint64_t offset = fkv_slot_offset(slot);
-        if (slot == 0 || offset < table->geometry.segments_off ||
-            offset >= table->geometry.activity_off || fkv_item_extent(table, offset) == 0)
-            continue;
-        uint64_t word = fkv_racy_word(table->base + offset);
-        fkv_item head;
-        memcpy(&head, &word, sizeof head);
-        live[fkv_segment_of(table, offset)] += (int64_t)fkv_item_size(&head);
-    }
-}
-
-/* Counts afresh what the index reaches in each segment. What others change meanwhile may be missed:
- * live_bytes is a hint, wrong by those few. */
-void fkv_recount_live(fkv_table *table) {
-    const fkv_geometry *g = &table->geometry;
-    int64_t *live = calloc(g->segment_count, sizeof *live);
-    if (live == NULL)
-        return;
-    for (uint32_t p = 0; p < g->partition_count; p++) {
-        uint64_t shape = atomic_load_explicit(&table->partitions[p].shape, memory_order_acquire);
-        for (uint32_t i = 0; i < fkv_page_count(table, shape); i++)
-            for (unsigned b = 0; b < FKV_PAGE_BUCKETS; b++)
-                add_live(table, &fkv_index_page(table, &table->partitions[p], i)->buckets[b], live);
-    }
-    for (uint32_t i = 0; i < g->segment_count; i++)
-        atomic_store_explicit(&table->heads[i].live_bytes, live[i], memory_order_relaxed);
-    free(live);
-}
-
-bool fkv_reclaim_ahead(fkv_table *table) {
-    if (fkv_write_begin(table) != FKV_OK)
-        return false;
-    bool low = fkv_segments_available(table) < 2 * (uint64_t)table->geometry.reserve_segments;
-    bool freed = low && fkv_reclaim_one(table) == FKV_OK;
-    fkv_append_settle(table);
-    fkv_write_end(table);
-    return freed;
+    return take_stretch(table, first, length, queue, status);
 }

@@ -1,7 +1,8 @@
 /* room.c -- a private place for an item to come: in this process's open segment, or in a run.
  *
- * Every process appends to an open segment of its own, so writing an item takes no lock. A segment
- * that may still hold unpublished items of its owner stays the owner's until the operation ends. */
+ * During an operation a process appends to open segments of its own, so writing an item takes no
+ * lock. A segment that may hold unpublished items stays its owner's until the operation ends; then
+ * it is anybody's, and he just comes back to it: so an idle process keeps no memory to itself. */
 #include "internal.h"
 
 #define ROOM_TRIES 128 /* a bound on the work of one writer, never met unless all items are huge */
@@ -9,32 +10,45 @@
 #define TRIES_ALONE 3  /* with nothing to reclaim: somebody may have been at it when we looked */
 #define NAP_US 100     /* while others are at it; doubles with every eighth try, five times */
 
+/* What somebody wants room for. */
+typedef struct wanted {
+    uint64_t bytes; /* of memory: whole segments if it is a run */
+    enum fkv_queue queue;
+    enum fkv_room kind;
+    uint32_t length, tries;
+    uint32_t run; /* that reclaim has taken for it, or FKV_NO_SEGMENT */
+    bool disk_full; /* the kernel has refused, so what the limit leaves is not to be had */
+} wanted;
+
 static void set_state(fkv_table *table, uint32_t segment, uint64_t state) {
     atomic_store_explicit(&table->heads[segment].state, state, memory_order_release);
 }
 
-/* ---- the open segment ------------------------------------------------------------------------ */
+/* ---- the open segments ----------------------------------------------------------------------- */
 
 static void hold(fkv_table *table, uint32_t segment) {
     table->held[table->held_count++] = segment;
 }
 
 /* The one before stays ours until the operation ends: it may hold items not yet published. */
-static void append_to(fkv_table *table, uint32_t segment) {
-    if (table->open_segment != FKV_NO_SEGMENT)
-        hold(table, table->open_segment);
-    table->open_segment = segment;
+static void append_to(fkv_table *table, enum fkv_queue queue, uint32_t segment) {
+    if (table->opened[queue])
+        hold(table, table->tail[queue]);
+    table->tail[queue] = segment;
+    table->opened[queue] = true;
 }
 
-void fkv_close_open_segment(fkv_table *table) {
-    if (table->open_segment != FKV_NO_SEGMENT)
-        set_state(table, table->open_segment, FKV_STATE(FKV_SEGMENT_CLOSED, 0, 0));
-    table->open_segment = FKV_NO_SEGMENT;
+void fkv_append_forget(fkv_table *table) {
+    for (unsigned q = 0; q < FKV_QUEUES; q++) {
+        table->tail[q] = FKV_NO_SEGMENT;
+        table->opened[q] = false;
+    }
+    table->held_count = 0;
+    table->appended_bytes = 0;
+    table->emptying.segment = FKV_NO_SEGMENT;
 }
 
-/* Where memory is scarce nobody keeps a segment open between operations: its end may be all the
- * room there is for others. */
-void fkv_append_settle(fkv_table *table) {
+void fkv_append_close(fkv_table *table) {
     while (table->held_count > 0) {
         uint32_t segment = table->held[--table->held_count];
         uint64_t state = fkv_state_of(table, segment);
@@ -42,11 +56,19 @@ void fkv_append_settle(fkv_table *table) {
         set_state(table, segment, FKV_STATE(run ? FKV_SEGMENT_RUN : FKV_SEGMENT_CLOSED, 0,
                                             FKV_STATE_LENGTH(state)));
     }
-    if (table->open_segment != FKV_NO_SEGMENT &&
-        fkv_segments_available(table) <= table->geometry.reserve_segments) {
-        table->left_segment = table->open_segment;
-        fkv_close_open_segment(table);
-    }
+    for (unsigned q = 0; q < FKV_QUEUES; q++)
+        if (table->opened[q]) {
+            table->opened[q] = false;
+            set_state(table, table->tail[q], FKV_STATE(FKV_SEGMENT_CLOSED, 0, 0));
+        }
+}
+
+void fkv_append_settle(fkv_table *table) {
+    uint64_t written = table->appended_bytes;
+    fkv_append_close(table);
+    fkv_reclaim_step(table, written);
+    fkv_append_close(table);
+    table->appended_bytes = 0;
 }
 
 /* Opens `segment` for us if it is nobody's. */
@@ -59,61 +81,66 @@ static bool open_closed(fkv_table *table, uint32_t segment) {
     return true;
 }
 
-/* Reopens a closed segment whose owner left it with room: what dead or detached processes did not
- * fill is not lost. Reclaim takes any that fits, for the dead may have left it no other. */
-static bool reopen(fkv_table *table, uint64_t bytes, enum fkv_room kind) {
-    uint64_t least = kind == FKV_ROOM_RESERVE ? 0 : FKV_WORTH_REOPENING(table);
-    uint64_t wanted = bytes > least ? bytes : least;
+static bool has_room(const fkv_table *table, uint32_t segment, uint64_t bytes) {
+    return FKV_STATE_KIND(fkv_state_of(table, segment)) == FKV_SEGMENT_CLOSED &&
+           atomic_load(&table->heads[segment].append) <= table->segment_bytes - bytes;
+}
+
+/* Reopens a closed segment that has room: what others do not fill, because they are idle, gone or
+ * dead, is not lost. `any`: where an item fits is enough, of whatever queue. */
+static bool reopen(fkv_table *table, const wanted *want, bool any) {
+    uint64_t least = any ? 0 : FKV_WORTH_REOPENING(table);
+    uint64_t bytes = want->bytes > least ? want->bytes : least;
     for (uint32_t i = 0; i < table->geometry.segment_count; i++)
-        if (FKV_STATE_KIND(fkv_state_of(table, i)) == FKV_SEGMENT_CLOSED &&
-            atomic_load(&table->heads[i].append) <= table->segment_bytes - wanted &&
+        if (has_room(table, i, bytes) && (any || fkv_queue_of(table, i) == want->queue) &&
             open_closed(table, i)) {
-            append_to(table, i);
+            append_to(table, want->queue, i);
             return true;
         }
     return false;
 }
 
-static fkv_item *open_room(fkv_table *table, uint64_t bytes) {
-    uint32_t left = table->left_segment;
-    table->left_segment = FKV_NO_SEGMENT;
-    if (left != FKV_NO_SEGMENT && open_closed(table, left))
-        table->open_segment = left;
-    if (table->open_segment == FKV_NO_SEGMENT)
-        return NULL;
-    uint64_t append = atomic_load_explicit(&table->heads[table->open_segment].append,
-                                           memory_order_relaxed);
-    if (append > table->segment_bytes - bytes)
-        return NULL;
-    return (fkv_item *)(table->base + fkv_segment_offset(table, table->open_segment) + append);
+/* Between operations the tail is anybody's, so that no process keeps memory to itself: it may have
+ * been filled by another since, or freed, and be anything. */
+static bool open_tail(fkv_table *table, enum fkv_queue queue) {
+    uint32_t tail = table->tail[queue];
+    if (table->opened[queue])
+        return true;
+    table->tail[queue] = FKV_NO_SEGMENT;
+    if (tail == FKV_NO_SEGMENT || fkv_queue_of(table, tail) != queue || !open_closed(table, tail))
+        return false;
+    append_to(table, queue, tail);
+    return true;
 }
 
-/* A segment to append to: where memory is scarce, one that was left half empty. */
-static fkv_status next_segment(fkv_table *table, uint64_t bytes, enum fkv_room kind) {
+static fkv_item *open_room(fkv_table *table, uint64_t bytes, enum fkv_queue queue) {
+    if (!open_tail(table, queue))
+        return NULL;
+    uint32_t tail = table->tail[queue];
+    uint64_t append = atomic_load_explicit(&table->heads[tail].append, memory_order_relaxed);
+    if (append > table->segment_bytes - bytes)
+        return NULL;
+    return (fkv_item *)(table->base + fkv_segment_offset(table, tail) + append);
+}
+
+/* A segment to append to: where memory is scarce one that has room; in the last resort any end that
+ * the item fits in, for others may have left no other. */
+static fkv_status next_segment(fkv_table *table, const wanted *want) {
     uint32_t segment, reserve = table->geometry.reserve_segments;
-    if (kind == FKV_ROOM_GROW && !fkv_may_grow(table, bytes, 0))
+    if (want->kind == FKV_ROOM_GROW && !fkv_may_grow(table, want->bytes, 0))
         return FKV_FULL;
-    if (kind != FKV_ROOM_RESERVE && atomic_load(&table->header->free_segments) <= reserve &&
-        reopen(table, bytes, kind))
+    if (want->kind != FKV_ROOM_RESERVE && atomic_load(&table->header->free_segments) <= reserve &&
+        reopen(table, want, false))
         return FKV_OK;
-    fkv_status status = fkv_take_segments(table, 1, kind, &segment);
+    fkv_status status = fkv_take_segments(table, 1, want->queue, want->kind, &segment);
     if (status == FKV_OK)
-        append_to(table, segment);
-    else if (kind == FKV_ROOM_RESERVE && reopen(table, bytes, kind))
+        append_to(table, want->queue, segment);
+    else if (want->kind != FKV_ROOM_GROW && reopen(table, want, true))
         status = FKV_OK;
     return status;
 }
 
 /* ---- making room ---------------------------------------------------------------------------- */
-
-/* What somebody wants room for. */
-typedef struct wanted {
-    uint64_t bytes; /* of memory: whole segments if it is a run */
-    uint32_t length, tries;
-    enum fkv_room kind;
-    uint32_t run; /* that reclaim has taken for it, or FKV_NO_SEGMENT */
-    bool disk_full; /* the kernel has refused, so what the limit leaves is not to be had */
-} wanted;
 
 static bool is_others(const fkv_table *table, uint64_t state) {
     unsigned owner = FKV_STATE_OWNER(state);
@@ -121,17 +148,15 @@ static bool is_others(const fkv_table *table, uint64_t state) {
 }
 
 /* Whether other processes have just freed what we lack, or are at it: emptying a segment, or using
- * what reclaim would copy to. */
-static bool others_make_room(const fkv_table *table, const wanted *want, fkv_status reclaimed) {
+ * for an operation what reclaim would copy to, or from. */
+static bool others_make_room(const fkv_table *table, const wanted *want) {
     uint64_t to_be_had = want->disk_full ? atomic_load(&table->header->free_segments)
                                          : fkv_segments_available(table);
     if (to_be_had >= want->length + table->geometry.reserve_segments)
         return true;
     for (uint32_t i = 0; i < table->geometry.segment_count; i++) {
         uint64_t state = fkv_state_of(table, i);
-        if (is_others(table, state) &&
-            (FKV_STATE_KIND(state) == FKV_SEGMENT_VICTIM || reclaimed != FKV_MISS) &&
-            !fkv_stands_still(table, FKV_STATE_OWNER(state) - 1))
+        if (is_others(table, state) && !fkv_stands_still(table, FKV_STATE_OWNER(state) - 1))
             return true;
     }
     return false;
@@ -145,11 +170,11 @@ static void note_others(fkv_table *table) {
 }
 
 /* Nothing to reclaim for us: what the dead held, or what others are at. */
-static bool await_room(fkv_table *table, const wanted *want, fkv_status reclaimed) {
+static bool await_room(fkv_table *table, const wanted *want) {
     unsigned doublings = want->tries / 8 < 5 ? want->tries / 8 : 5;
     if (fkv_repair_dead(table) > 0)
         return true;
-    if (!others_make_room(table, want, reclaimed) && want->tries >= TRIES_ALONE)
+    if (!others_make_room(table, want) && want->tries >= TRIES_ALONE)
         return false;
     if (want->tries >= ROOM_TRIES - 1) {
         note_others(table);
@@ -164,7 +189,7 @@ static fkv_status reclaim(fkv_table *table, wanted *want) {
     fkv_status status = want->length > 1 ? fkv_reclaim_dead_run(table) : FKV_MISS;
     if (want->length > 1 && status == FKV_MISS) {
         uint32_t run;
-        if ((status = fkv_reclaim_stretch(table, want->length, &run)) == FKV_OK)
+        if ((status = fkv_reclaim_stretch(table, want->length, want->queue, &run)) == FKV_OK)
             want->run = run;
     }
     return status == FKV_MISS || status == FKV_FULL ? fkv_reclaim_one(table) : status;
@@ -180,7 +205,7 @@ static fkv_status make_room(fkv_table *table, wanted *want) {
         return fkv_repair_dead(table) > 0 ? FKV_OK : FKV_FULL;
     fkv_status status = reclaim(table, want);
     if (status == FKV_MISS || status == FKV_FULL || status == FKV_NO_SPACE)
-        return await_room(table, want, status) ? FKV_OK : FKV_FULL;
+        return await_room(table, want) ? FKV_OK : FKV_FULL;
     return status;
 }
 
@@ -195,44 +220,43 @@ static bool try_again(fkv_table *table, wanted *want, fkv_status *ret_status) {
     return status == FKV_OK;
 }
 
-static fkv_item *run_room(fkv_table *table, uint64_t bytes, enum fkv_room kind,
-                          fkv_status *ret_status) {
-    uint32_t length = (uint32_t)((bytes + table->segment_bytes - 1) >> table->segment_shift);
-    wanted want = {(uint64_t)length << table->segment_shift, length, 0, kind, FKV_NO_SEGMENT,
-                   false};
-    for (; want.tries < ROOM_TRIES + 2 * length; want.tries++) {
+static fkv_item *run_room(fkv_table *table, wanted *want, fkv_status *ret_status) {
+    want->length = (uint32_t)((want->bytes + table->segment_bytes - 1) >> table->segment_shift);
+    want->bytes = (uint64_t)want->length << table->segment_shift;
+    for (; want->tries < ROOM_TRIES + 2 * want->length; want->tries++) {
         *ret_status = FKV_TOO_BIG; /* together with what this operation filled already */
         if (table->held_count >= FKV_HELD_MAX)
             return NULL;
-        bool refused = kind == FKV_ROOM_GROW && !fkv_may_grow(table, want.bytes, 0);
-        *ret_status = refused ? FKV_FULL : fkv_take_segments(table, length, kind, &want.run);
+        bool refused = want->kind == FKV_ROOM_GROW && !fkv_may_grow(table, want->bytes, 0);
+        *ret_status = refused ? FKV_FULL : fkv_take_segments(table, want->length, want->queue,
+                                                             want->kind, &want->run);
         if (*ret_status != FKV_OK) {
-            want.run = FKV_NO_SEGMENT;
-            if (!try_again(table, &want, ret_status))
+            want->run = FKV_NO_SEGMENT;
+            if (!try_again(table, want, ret_status))
                 return NULL;
         }
-        if (want.run != FKV_NO_SEGMENT) {
-            hold(table, want.run);
-            return (fkv_item *)(table->base + fkv_segment_offset(table, want.run));
+        if (want->run != FKV_NO_SEGMENT) {
+            hold(table, want->run);
+            return (fkv_item *)(table->base + fkv_segment_offset(table, want->run));
         }
     }
     return NULL;
 }
 
-fkv_item *fkv_append_room(fkv_table *table, uint64_t bytes, enum fkv_room kind,
-                          fkv_status *ret_status) {
+fkv_item *fkv_append_room(fkv_table *table, uint64_t bytes, enum fkv_queue queue,
+                          enum fkv_room kind, fkv_status *ret_status) {
+    wanted want = {bytes, queue, kind, 1, 0, FKV_NO_SEGMENT, false};
     if (bytes > table->segment_bytes)
-        return run_room(table, bytes, kind, ret_status);
-    wanted want = {bytes, 1, 0, kind, FKV_NO_SEGMENT, false};
-    fkv_item *item = open_room(table, bytes);
+        return run_room(table, &want, ret_status);
+    fkv_item *item = open_room(table, bytes, queue);
     for (; item == NULL && want.tries < ROOM_TRIES; want.tries++) {
         *ret_status = FKV_TOO_BIG;
-        if (table->held_count >= FKV_HELD_MAX)
+        if (table->held_count >= FKV_HELD_MAX - FKV_QUEUES)
             return NULL;
-        *ret_status = next_segment(table, bytes, kind);
+        *ret_status = next_segment(table, &want);
         if (*ret_status != FKV_OK && !try_again(table, &want, ret_status))
             return NULL;
-        item = open_room(table, bytes);
+        item = open_room(table, bytes, queue);
     }
     return item;
 }
@@ -247,6 +271,7 @@ void fkv_append_done(fkv_table *table, const fkv_item *item, int64_t expires_at_
         atomic_store_explicit(&head->expires_max_ms, expires, memory_order_relaxed);
     uint64_t append = atomic_load_explicit(&head->append, memory_order_relaxed);
     atomic_store_explicit(&head->append, append + fkv_item_size(item), memory_order_release);
+    table->appended_bytes += fkv_item_size(item);
 }
 
 void fkv_append_undo(fkv_table *table, const fkv_item *item) {

@@ -77,7 +77,7 @@ uint64_t fkv_segments_available(const fkv_table *table) {
 /* ---- taking --------------------------------------------------------------------------------- */
 
 /* Makes a FREE or ABSENT segment fit for use. Its state stays what it was. */
-static fkv_status prepare_listed(fkv_table *table, uint32_t segment) {
+static fkv_status prepare_listed(fkv_table *table, uint32_t segment, enum fkv_queue queue) {
     if (kind_of(table, segment) == FKV_SEGMENT_FREE) {
         atomic_fetch_sub(&table->header->free_segments, 1);
     } else {
@@ -89,6 +89,8 @@ static fkv_status prepare_listed(fkv_table *table, uint32_t segment) {
     atomic_thread_fence(memory_order_release); /* the raised generation before the first new byte */
     fkv_head *head = &table->heads[segment];
     atomic_store(&head->append, 0);
+    atomic_store(&head->walked, 0);
+    atomic_store(&head->queue, queue);
     atomic_store(&head->live_bytes, 0);
     atomic_store(&head->expires_max_ms, 0);
     atomic_store(&head->born, atomic_fetch_add(&table->header->clock, 1));
@@ -110,7 +112,8 @@ static uint32_t find_listed(fkv_table *table, enum fkv_segment_state kind) {
     return FKV_NO_SEGMENT;
 }
 
-static fkv_status take_one_listed(fkv_table *table, enum fkv_room kind, uint32_t *ret) {
+static fkv_status take_one_listed(fkv_table *table, enum fkv_queue queue, enum fkv_room kind,
+                                  uint32_t *ret) {
     fkv_header *h = table->header;
     const fkv_geometry *g = &table->geometry;
     uint32_t keep = kind == FKV_ROOM_RESERVE ? 0 : g->reserve_segments;
@@ -122,7 +125,7 @@ static fkv_status take_one_listed(fkv_table *table, enum fkv_room kind, uint32_t
         segment = find_listed(table, FKV_SEGMENT_ABSENT);
     if (segment == FKV_NO_SEGMENT)
         return FKV_FULL;
-    fkv_status status = prepare_listed(table, segment);
+    fkv_status status = prepare_listed(table, segment, queue);
     if (status != FKV_OK)
         return status;
     set_state(table, segment, owned(table, FKV_SEGMENT_OPEN, 0));
@@ -145,9 +148,10 @@ static uint32_t find_neighbours(const fkv_table *table, uint32_t length, uint32_
 
 /* Takes a run. The tails first: without a first segment that counts them they are orphans, which
  * the repair of the list frees. */
-static fkv_status take_run_at_listed(fkv_table *table, uint32_t first, uint32_t length) {
+static fkv_status take_run_at_listed(fkv_table *table, uint32_t first, uint32_t length,
+                                     enum fkv_queue queue) {
     for (uint32_t i = length; i-- > 0;) {
-        fkv_status status = prepare_listed(table, first + i);
+        fkv_status status = prepare_listed(table, first + i, queue);
         if (status != FKV_OK) {
             fkv_recount_list_listed(table); /* frees the orphans */
             return status;
@@ -158,28 +162,31 @@ static fkv_status take_run_at_listed(fkv_table *table, uint32_t first, uint32_t 
     return FKV_OK;
 }
 
-static fkv_status take_run_listed(fkv_table *table, uint32_t length, uint32_t *ret) {
+static fkv_status take_run_listed(fkv_table *table, uint32_t length, enum fkv_queue queue,
+                                  uint32_t *ret) {
     if (fkv_segments_available(table) < length + table->geometry.reserve_segments)
         return FKV_FULL;
     *ret = find_neighbours(table, length, 0, table->geometry.segment_count);
-    return *ret == FKV_NO_SEGMENT ? FKV_FULL : take_run_at_listed(table, *ret, length);
+    return *ret == FKV_NO_SEGMENT ? FKV_FULL : take_run_at_listed(table, *ret, length, queue);
 }
 
 /* The same of a stretch that reclaim has emptied for it; that may cost half of the reserve. */
-fkv_status fkv_take_stretch_listed(fkv_table *table, uint32_t first, uint32_t length) {
+fkv_status fkv_take_stretch_listed(fkv_table *table, uint32_t first, uint32_t length,
+                                   enum fkv_queue queue) {
     if (fkv_segments_available(table) < length + table->geometry.reserve_segments / 2 ||
         find_neighbours(table, length, first, first + length) != first)
         return FKV_FULL;
-    return take_run_at_listed(table, first, length);
+    return take_run_at_listed(table, first, length, queue);
 }
 
 /* Takes a segment to append to, or a run; it is ours. FKV_FULL: none beyond the reserve. */
-fkv_status fkv_take_segments(fkv_table *table, uint32_t length, enum fkv_room kind,
-                             uint32_t *ret) {
+fkv_status fkv_take_segments(fkv_table *table, uint32_t length, enum fkv_queue queue,
+                             enum fkv_room kind, uint32_t *ret) {
     fkv_status status = fkv_list_lock(table);
     if (status != FKV_OK)
         return status;
-    status = length > 1 ? take_run_listed(table, length, ret) : take_one_listed(table, kind, ret);
+    status = length > 1 ? take_run_listed(table, length, queue, ret)
+                        : take_one_listed(table, queue, kind, ret);
     fkv_list_unlock(table);
     return status;
 }

@@ -19,8 +19,8 @@ fkv_item *fkv_compose(fkv_table *table, const fkv_key *key, uint64_t value_size,
         return NULL;
     }
     bool expires = expires_at_ms != 0;
-    fkv_item *item = fkv_append_room(table, fkv_item_bytes(key->size, value_size, expires), kind,
-                                     ret_status);
+    fkv_item *item = fkv_append_room(table, fkv_item_bytes(key->size, value_size, expires),
+                                     fkv_queue_for(table, key), kind, ret_status);
     if (item == NULL) {
         fkv_count_up(table->own, FKV_COUNT_refused, 1);
         return NULL;

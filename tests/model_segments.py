@@ -84,7 +84,7 @@ def prepare_and_use(name: str, value: int) -> Callable[[], Script]:
 def prepare_and_close() -> Script:
     """The first owner leaves the segment nearly empty."""
     yield from prepare("open")
-    yield store("old.state", "closed", RELEASE, "fkv_close_open_segment: state")
+    yield store("old.state", "closed", RELEASE, "fkv_append_close: state")
 
 
 def reopen_and_use(name: str, value: int) -> Callable[[], Script]:

@@ -66,8 +66,14 @@ mutant publishes_a_growth_before_the_copy index everywhere_in_a_set_that_doubles
 \1/')"
 mutant touches_before_it_reserves segment everywhere_in_a_set_that_takes "$(within fkv_reserve_listed '
     s/result = fallocate\(.*/result = 0;/')"
-mutant frees_before_it_moves reclaim "everywhere_in_reclaim" "$(within reclaim '
-    s/run \? FKV_OK : empty_segment\(table, victim\)/FKV_OK/')"
+mutant frees_before_it_moves reclaim "everywhere_in_reclaim" "$(within work_on '
+    s/status = fkv_empty_some\(.*\);/;/')"
+mutant passes_items_by_before_it_moves_them move "everywhere_in_an_eviction" "$(within fkv_empty_some '
+    s/^(        for \(size_t i = 0;.*)/        atomic_store(\&head->walked, (uint32_t)(at - start));\
+\1/')"
+mutant evicts_without_a_bound_on_copies evict "all_keys_are_in_use" "$(within fkv_copy_most '
+    s/return .*/return UINT64_MAX + 0 * sustained;/')"
+mutant forgets_what_it_evicted evict "comes_back_soon" "$(within fkv_fate_of 's/\.ghost = small/0/')"
 mutant leaves_the_generation segment reader_is_not_fooled "$(within free_one_listed '/generation/d')"
 mutant leaves_the_segments_of_the_dead repair everywhere_in_an_overwrite "$(within repair_entry '
     /fkv_adopt_segments_listed/d')"

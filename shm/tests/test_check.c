@@ -14,7 +14,7 @@ static fkv_table *filled_table(void) {
         fkv_key key = fkv_make_key(table, i % 3, name.text, name.size);
         CHECK_OK(fkv_set(table, &key, name.text, 12, 0, i % 4 == 0 ? later : 0, NULL, NULL));
     }
-    fkv_close_open_segment(table); /* so that closed ones are there to be damaged */
+    fkv_append_close(table); /* so that closed ones are there to be damaged */
     check_clean(table);
     return table;
 }
@@ -134,6 +134,8 @@ TEST(check_names_a_segment_that_is_wrong) {
     EXPECT_BROKEN_BY(table, &head->append, table->segment_bytes + 8, "were appended");
     EXPECT_BROKEN_BY(table, &head->append, head->append - 8, "beyond");
     EXPECT_BROKEN_BY(table, &head->append, 0, "never appended");
+    EXPECT_BROKEN_BY(table, &head->walked, 8, "has passed by");
+    EXPECT_BROKEN_BY(table, &head->walked, head->append + 8, "were walked");
 }
 
 TEST(check_names_an_item_that_is_wrong) {

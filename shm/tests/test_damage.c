@@ -143,8 +143,7 @@ static void restore(damage *d) {
     for (uint64_t at = 0; at < d->table->geometry.object_bytes; at += FKV_KERNEL_PAGE)
         if (memcmp(d->table->base + at, d->whole + at, FKV_KERNEL_PAGE) != 0)
             memcpy(d->table->base + at, d->whole + at, FKV_KERNEL_PAGE);
-    d->table->open_segment = d->table->left_segment = FKV_NO_SEGMENT;
-    d->table->held_count = 0;
+    fkv_append_forget(d->table);
 }
 
 /* ---- reading -------------------------------------------------------------------------------------- */

@@ -176,7 +176,7 @@ TEST(a_reader_is_not_fooled_when_the_same_slot_word_comes_back) {
     CHECK_EQUAL(fkv_search_racy(table, &key, &before), FKV_SEARCH_HIT);
     CHECK(fkv_still_valid(table, &before));
     CHECK_OK(fkv_delete(table, &key, NULL));
-    fkv_close_open_segment(table);
+    fkv_append_close(table);
     CHECK_OK(fkv_write_begin(table));
     CHECK_OK(fkv_reclaim_one(table));
     fkv_write_end(table);

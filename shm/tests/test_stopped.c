@@ -243,7 +243,7 @@ static void stop_with_victims(fkv_table *table, void *context) {
     CHECK_OK(fkv_write_begin(table));
     *(unsigned *)context = table->entry;
     for (int i = 0; i < 20; i++) {
-        CHECK_OK(fkv_take_segments(table, 1, FKV_ROOM_GROW, &segments[i]));
+        CHECK_OK(fkv_take_segments(table, 1, FKV_QUEUE_SMALL, FKV_ROOM_GROW, &segments[i]));
         atomic_store(&table->heads[segments[i]].state,
                      FKV_STATE(FKV_SEGMENT_VICTIM, table->entry + 1, 0));
     }

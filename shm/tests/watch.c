@@ -207,6 +207,8 @@ static void mark_reserved(const fkv_table *table, image *i) {
     for (uint32_t e = 0; e < FKV_ENTRIES; e++)
         if (atomic_load(&table->entries[e].page_reserved))
             set_present(i, g->activity_off + e * FKV_ACTIVITY_SIZE, FKV_ACTIVITY_SIZE, true);
+    if (atomic_load(&table->header->ghosts_reserved))
+        set_present(i, g->ghosts_off, g->ghost_bytes, true);
 }
 
 static image new_image(uint64_t object_bytes) {
@@ -359,8 +361,7 @@ fkv_table *new_survivor(const fkv_table *table) {
 
 void replay(fkv_table *survivor, recording *r, size_t n) {
     put_state(r, n, survivor->fd);
-    survivor->open_segment = survivor->left_segment = FKV_NO_SEGMENT;
-    survivor->held_count = 0;
+    fkv_append_forget(survivor);
 }
 
 void keep_alive(const fkv_table *survivor, const fkv_table *other) {
