@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self, TypeVar, cast
 
 from forkkv import _core, objects
+from forkkv.capacity import fitting_memory
 from forkkv.sizes import parse_size
 
 Default = TypeVar("Default")
@@ -23,16 +24,17 @@ def attach(
     name: str,
     *,
     create: bool = False,
-    memory: str | int = "64mb",
+    memory: str | int | None = None,
     database: int = 0,
     lock_timeout: float = 1.0,
     policy: str = "noeviction",
 ) -> Table:
     """Opens the table `name`, whether a server serves it or not.
 
-    `create` makes it if there is none, limited to `memory` (bytes, or "64mb", "1gb"). `policy` says
-    what a write to a full table does: "noeviction" raises TableFull, "s3fifo" evicts keys that are
-    little used. A table that is there keeps its limit and its policy (see set_policy()). `database`
+    `create` makes it if there is none, limited to `memory` (bytes, or "64mb", "1gb"; without it 256
+    MiB, or 3/4 of what /dev/shm has free). `policy` says what a write to a full table does:
+    "noeviction" raises TableFull, "s3fifo" evicts keys that are little used. A table that is there
+    keeps its limit and its policy (see set_policy()). `database`
     is 0 to 15. `lock_timeout` is how many seconds, 0 to 3600, a write waits for a process that
     holds a lock and does not move, before TableBusy; the next one does not wait for it again until
     it has moved, so pause between tries. Raises NoSuchTable, TableUnusable, TableFull (no room in
@@ -48,11 +50,8 @@ def attach(
         raise ValueError(f"a lock timeout is 0 to {LOCK_TIMEOUT_MAX} seconds, not {lock_timeout}")
     if policy not in _core.POLICIES:
         raise ValueError(f"policy {policy!r} is unknown; give one of {', '.join(_core.POLICIES)}")
-    table = (
-        _open_or_create(name, parse_size(memory), database, policy)
-        if create
-        else _open(name, database)
-    )
+    size = None if memory is None else parse_size(memory)
+    table = _open_or_create(name, size, database, policy) if create else _open(name, database)
     table.set_lock_timeout(round(lock_timeout * 1000))
     return table
 
@@ -62,12 +61,23 @@ def _open(name: str, database: int) -> Table:
         return Table(fd, database=database, name=name)
 
 
-def _create(name: str, memory_bytes: int, database: int, policy: str) -> Table:
+def _create(name: str, memory_bytes: int | None, database: int, policy: str) -> Table:
+    size = _fitting_memory(name) if memory_bytes is None else memory_bytes
     with objects.new_object(name) as fd:
-        return Table(fd, True, memory_bytes, database=database, name=name, policy=policy)
+        return Table(fd, True, size, database=database, name=name, policy=policy)
 
 
-def _open_or_create(name: str, memory_bytes: int, database: int, policy: str) -> Table:
+def _fitting_memory(name: str) -> int:
+    """A table that is there needs no room, so it is opened even where it has filled /dev/shm."""
+    try:
+        return fitting_memory()
+    except _core.TableFull:
+        if objects.exists(name):
+            return _core.MEMORY_MIN
+        raise
+
+
+def _open_or_create(name: str, memory_bytes: int | None, database: int, policy: str) -> Table:
     """Others may make or unlink the same name meanwhile: whoever comes second opens it."""
     deadline = time.monotonic() + _NAMELESS_SECONDS
     while True:

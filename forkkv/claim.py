@@ -4,6 +4,7 @@ import time
 
 from forkkv import objects
 from forkkv._core import MASTER, Error, Table, TableExists, TableRetired, TableUnusable
+from forkkv.capacity import DEFAULT_MEMORY, fitting_memory, shared_memory_room
 from forkkv.config import Config
 from forkkv.errors import ServeError
 from forkkv.log import get_log
@@ -11,6 +12,7 @@ from forkkv.sizes import format_size
 
 ORPHAN_SECONDS = 3.0  # for an orphan to notice that it is one
 LOOK_SECONDS = 0.05
+log = get_log("master")
 
 
 def adopt_table(config: Config) -> Table | None:
@@ -34,19 +36,48 @@ def adopt_table(config: Config) -> Table | None:
     except BaseException:
         table.close()
         raise
+    _warn_of_small_room(table.facts()["memory_limit_bytes"])
     return table
 
 
 def create_table(config: Config) -> Table:
     """A new table. Raises ServeError that says what is in the way, and the next step."""
     try:
+        memory = config.memory or _fitting_memory()
+        _warn_of_small_room(memory)
         return objects.create(
-            config.name, config.memory_bytes, role=MASTER, policy=config.policy or "noeviction"
+            config.name, memory, role=MASTER, policy=config.policy or "noeviction"
         )
     except TableExists:
         raise ServeError(_what_is_there(config.name)) from None
     except Error as error:
         raise ServeError(str(error)) from None
+
+
+def _fitting_memory() -> int:
+    """What a table gets without --memory; the log says why if that is less than usual."""
+    room, memory = shared_memory_room(), fitting_memory()
+    if memory < DEFAULT_MEMORY:
+        log.info(
+            "memory %s and not %s, because %s; a larger one (container: --shm-size) allows more, "
+            "and --memory sets it",
+            format_size(memory),
+            format_size(DEFAULT_MEMORY),
+            room,
+        )
+    return memory
+
+
+def _warn_of_small_room(limit: int) -> None:
+    """The limit may be more than there can ever be: it is reserved only as it is needed."""
+    room = shared_memory_room()
+    if room is not None and limit > room.total_bytes:
+        log.warning(
+            "memory %s can never be used, because %s: when that is full, writes fail although the "
+            "limit is not reached; make it larger (container: --shm-size), or lower --memory",
+            format_size(limit),
+            room,
+        )
 
 
 def _what_is_there(name: str) -> str:
@@ -80,7 +111,7 @@ def release_table(table: Table, name: str, keep: bool) -> None:
         if table.truncated() or table.facts()["retired"]:
             return
         if keep:
-            get_log("master").info("table %s stays; `forkkv unlink %s` removes it", name, name)
+            log.info("table %s stays; `forkkv unlink %s` removes it", name, name)
         else:
             table.retire()
             objects.unlink(name)
@@ -128,9 +159,9 @@ def _refuse_second_master(name: str, table: Table) -> None:
 
 
 def _refuse_other_memory(config: Config, limit: int) -> None:
-    if config.memory not in (None, limit):
+    if config.memory is not None and config.memory != limit:
         raise ServeError(
             f"table {config.name!r} was left behind with a limit of {format_size(limit)}, "
-            f"not {format_size(config.memory_bytes)}; drop --memory to serve it as it is, "
+            f"not {format_size(config.memory)}; drop --memory to serve it as it is, "
             f"or remove it and its keys with `forkkv unlink {config.name}`"
         )

@@ -8,7 +8,6 @@ from forkkv._core import POLICIES
 from forkkv.objects import object_name
 from forkkv.sizes import parse_size
 
-DEFAULT_MEMORY: Final = parse_size("256mb")
 MEMORY_MIN: Final = parse_size("4mb")
 WORKERS_MAX: Final = 64
 PORT_MAX: Final = 65535
@@ -38,7 +37,9 @@ class Config:
     unix: str | None = option(None, "Path of a unix socket to listen on as well.", shown="none")
     unix_mode: int = option(0o600, "Permissions of the unix socket, octal.", "mode", "600")
     workers: int = option(cores, "Number of worker processes.", shown="one per core")
-    memory: int | None = option(None, "Memory limit for the whole table.", "size", "256mb")
+    memory: int | None = option(
+        None, "Memory limit for the whole table.", "size", "256mb, or what fits /dev/shm"
+    )
     policy: str | None = option(
         None, f"What a full table does: {' or '.join(POLICIES)}.", shown=POLICIES[0]
     )
@@ -82,11 +83,6 @@ class Config:
             )
         if self.port == 0 and self.unix is None:
             raise ValueError("--port 0 leaves no way in; give --unix PATH or a port")
-
-    @property
-    def memory_bytes(self) -> int:
-        """The limit for a table that this server makes."""
-        return DEFAULT_MEMORY if self.memory is None else self.memory
 
 
 def variable(option_name: str) -> str:

@@ -7,10 +7,12 @@ is stopped, or is gone, while a stopped process holds any lock, and when no entr
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from forkkv import objects
 from forkkv._core import EVENTS, SYSCALLS
+from forkkv.capacity import shared_memory_room
 from forkkv.usage import read_usage
 
 if TYPE_CHECKING:
@@ -22,7 +24,8 @@ OWN_FIELDS = ("connections", "commands", "hits", "misses", "lock_waits")
 
 
 def read_stats(name: str) -> dict[str, Any]:
-    """The table's facts, one entry per process, and the sum of what departed processes counted.
+    """The table's facts, what /dev/shm has room for (None: no limit of its own), one entry per
+    process, and the sum of what departed processes counted.
 
     Raises NoSuchTable, or another _core.Error when the object cannot be opened.
     """
@@ -33,12 +36,14 @@ def read_stats(name: str) -> dict[str, Any]:
         participants = table.participants()
     finally:
         table.close()
+    room = shared_memory_room()
     participants.sort(key=lambda each: (ROLES.index(each["role"]), each["index"], each["pid"]))
     return {
         "schema": SCHEMA,
         "time": time.time(),
         "source": "forkkv",
         "table": facts,
+        "shared_memory": room and asdict(room),
         "processes": [_describe(each) for each in participants],
         "departed": departed,
     }

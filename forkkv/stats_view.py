@@ -83,7 +83,7 @@ def table_lines(stats: dict[str, Any]) -> list[str]:
     table = stats["table"]
     keys, live = table["keys"], table["live_bytes"]
     used, limit = table["memory_used_bytes"], table["memory_limit_bytes"]
-    return [
+    lines = [
         f"table {table['name']}: {keys} keys, {table['expiring']} of them with an expiry"
         + (" -- RETIRED" if table["retired"] else ""),
         f"memory: {format_size(used)} of {format_size(limit)} used, {format_size(live)} live, "
@@ -93,6 +93,16 @@ def table_lines(stats: dict[str, Any]) -> list[str]:
         f"{table['segments_open']} open, {table['segments_free']} free",
         f"repairs: {table['repairs']}",
     ]
+    if room := stats["shared_memory"]:
+        lines.insert(2, _room_line(room, limit - used))
+    return lines
+
+
+def _room_line(room: dict[str, int], growth: int) -> str:
+    """What /dev/shm has left for the bytes that the limit still allows."""
+    free, total = room["free_bytes"], room["total_bytes"]
+    line = f"/dev/shm: {format_size(free)} of {format_size(total)} free"
+    return line if free >= growth else f"{line}, {format_size(growth)} may be needed -- TOO SMALL"
 
 
 def _overhead(table: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from forkkv.config import Config, cores, option_names, variable
 
 def test_defaults_are_valid() -> None:
     config = Config()
-    assert (config.port, config.workers, config.memory_bytes) == (6390, cores(), 256 << 20)
+    assert (config.port, config.workers, config.memory) == (6390, cores(), None)
 
 
 @pytest.mark.parametrize(

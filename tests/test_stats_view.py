@@ -49,7 +49,8 @@ def reading(count: int, **changes: Any) -> dict[str, Any]:
         "retired": False,
     }
     processes = [process("master", 0), process("worker", count, **changes)]
-    return {"table": table, "processes": processes}
+    room = {"total_bytes": 1 << 40, "free_bytes": 1 << 39}
+    return {"table": table, "shared_memory": room, "processes": processes}
 
 
 @pytest.mark.parametrize(
@@ -101,3 +102,18 @@ def test_an_empty_table_and_a_retired_one_can_be_shown() -> None:
     empty = reading(0)
     empty["table"] |= {"keys": 0, "retired": True}
     assert "RETIRED" in table_lines(empty)[0]
+
+
+def test_a_shared_memory_too_small_for_the_limit_is_pointed_at() -> None:
+    small = reading(0)
+    small["shared_memory"] = {"total_bytes": 64 << 20, "free_bytes": 60 << 20}
+    assert "/dev/shm: 60.0 MiB of 64.0 MiB free, 254.0 MiB may be needed -- TOO SMALL" in (
+        table_lines(small)
+    )
+    assert "TOO SMALL" not in "".join(table_lines(reading(0)))
+
+
+def test_a_shared_memory_without_a_limit_of_its_own_is_not_mentioned() -> None:
+    endless = reading(0)
+    endless["shared_memory"] = None
+    assert "/dev/shm" not in "".join(table_lines(endless))
