@@ -7,6 +7,7 @@ what counts is the median of the rounds' ratios. The spread is printed beside it
 that the machine was busy. The limits are the project's own; a missed one is marked.
 """
 
+import importlib
 import statistics
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import click
 from rich.console import Console
 from rich.table import Table as Grid
 
+PARTS = ("local", "server", "memory")
 Measure = Callable[[], float]
 
 
@@ -86,19 +88,15 @@ def show(title: str, results: Iterator[Result]) -> int:
 
 
 @click.command()
-@click.argument("parts", nargs=-1, type=click.Choice(["local", "server", "memory"]))
+@click.argument("parts", nargs=-1, type=click.Choice(PARTS))
 @click.option("--rounds", default=7, show_default=True, help="Counted rounds of each comparison.")
 @click.option("--quick", is_flag=True, help="Fewer keys and operations, to see that it works.")
 def main(parts: tuple[str, ...], rounds: int, quick: bool) -> None:
     """Measure forkkv against its peers; no PARTS means all."""
-    from forkkv.perf import bench_local, bench_memory, bench_server
-
-    chosen = parts or ("local", "server", "memory")
     missed = 0
-    for name, module in (
-        ("local", bench_local), ("server", bench_server), ("memory", bench_memory)
-    ):  # fmt: skip
-        if name in chosen:
+    for name in PARTS:
+        if not parts or name in parts:
+            module = importlib.import_module(f"forkkv.perf.bench_{name}")  # needs its own packages
             with module.comparisons(quick) as (title, unit, comparisons):
                 missed += show(title, run(comparisons, rounds, unit))
     if missed:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,6 +10,8 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import click
 
 START_SECONDS = 20.0
 
@@ -20,22 +23,48 @@ def free_port() -> int:
         return port
 
 
-def _answers(port: int) -> bool:
+Greeting = tuple[bytes, bytes]  # what a server is asked, and how its answer begins
+REDIS: Greeting = (b"PING\r\n", b"+PONG")
+MEMCACHED: Greeting = (b"version\r\n", b"VERSION ")
+PACKAGES = {  # of Debian, for what is not where it should be
+    "redis-server": "redis-server",
+    "redis-cli": "redis-tools",
+    "redis-benchmark": "redis-tools",
+    "memcached": "memcached",
+}
+
+
+def need(program: str) -> None:
+    """Raises ClickException with the remedy if the program is not installed."""
+    if shutil.which(program) is None:
+        package = PACKAGES.get(program, program)
+        raise click.ClickException(
+            f"{program} is missing, and this compares with it: apt-get install {package}"
+        )
+
+
+def _answers(port: int, greeting: Greeting) -> bool:
+    ask, answer = greeting
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
-            connection.sendall(b"PING\r\n")
-            return connection.recv(16).startswith(b"+PONG")
+            connection.sendall(ask)
+            return connection.recv(16).startswith(answer)
     except OSError:
         return False
 
 
 @contextlib.contextmanager
-def server(command: Sequence[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs `command` until the block ends; it must answer PING on `port` of the loopback."""
+def server(
+    command: Sequence[str], port: int, greeting: Greeting = REDIS
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs `command` until the block ends; it must answer the greeting on `port` of the loopback.
+
+    Raises ClickException if it is not installed, RuntimeError if it does not start."""
+    need(command[0])
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         end = time.monotonic() + START_SECONDS
-        while not _answers(port):
+        while not _answers(port, greeting):
             if process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(f"{command[0]} did not start: run {' '.join(command)}")
             time.sleep(0.02)
