@@ -5,10 +5,11 @@ import time
 
 from forkkv import connection_commands as connection
 from forkkv import keyspace_commands as keyspace
+from forkkv import memory_commands as memory
 from forkkv import server_commands as server
 from forkkv._core import HOT_COMMANDS, TableBusy, TableFull
 from forkkv._core import Error as TableError
-from forkkv.catalog import Command, describe, document, help_lines
+from forkkv.catalog import Command, Run, describe, document, help_lines
 from forkkv.pattern import compile_pattern
 from forkkv.reply import QUOTED_MAX, SYNTAX_ERROR, Error, Reply, encode, quoted
 from forkkv.session import Client, Context
@@ -54,19 +55,9 @@ def command_list(context: Context, client: Client, args: list[bytes]) -> Reply:
     return [] if kind == b"MODULE" else SYNTAX_ERROR
 
 
-def command_help(context: Context, client: Client, args: list[bytes]) -> Reply:
-    """COMMAND HELP."""
-    return help_lines(EVERY[b"command"])
-
-
-def client_help(context: Context, client: Client, args: list[bytes]) -> Reply:
-    """CLIENT HELP."""
-    return help_lines(EVERY[b"client"])
-
-
-def config_help(context: Context, client: Client, args: list[bytes]) -> Reply:
-    """CONFIG HELP."""
-    return help_lines(EVERY[b"config"])
+def help_of(container: bytes) -> Run:
+    """HELP of a command that has subcommands."""
+    return lambda context, client, args: help_lines(EVERY[container])
 
 
 STALE = "noscript loading stale"
@@ -76,7 +67,7 @@ C = Command
 
 CLIENT = (
     C("client|getname", 2, connection.get_name, STALE, "connection", "Returns my name."),
-    C("client|help", 2, client_help, STALE, "connection", "Prints this help."),
+    C("client|help", 2, help_of(b"client"), STALE, "connection", "Prints this help."),
     C("client|id", 2, connection.client_id, STALE, "connection", "Returns my id."),
     C("client|info", 2, connection.client_info, STALE, "connection", "Describes me."),
     C("client|list", -2, connection.client_list, ADMIN, "connection", "This worker's clients."),
@@ -88,16 +79,30 @@ CLIENT = (
 COMMAND = (
     C("command|count", 2, command_count, "loading stale", summary="Counts the commands."),
     C("command|docs", -2, command_docs, "loading stale", summary="Documents commands."),
-    C("command|help", 2, command_help, "loading stale", summary="Prints this help."),
+    C("command|help", 2, help_of(b"command"), "loading stale", summary="Prints this help."),
     C("command|info", -2, command_info, "loading stale", summary="Describes commands."),
     C("command|list", -2, command_list, "loading stale", summary="Names commands."),
 )
 CONFIG = (
     C("config|get", -3, server.config_get, ADMIN, summary="Returns parameters."),
-    C("config|help", 2, config_help, "loading stale", summary="Prints this help."),
+    C("config|help", 2, help_of(b"config"), "loading stale", summary="Prints this help."),
     C("config|resetstat", 2, server.config_resetstat, ADMIN, summary="Not possible here."),
     C("config|rewrite", 2, server.config_rewrite, ADMIN, summary="Not possible here."),
     C("config|set", -4, server.config_set, ADMIN, summary="Not possible here."),
+)
+KEY = (2, 2, 1)  # a subcommand's
+MEMORY = (
+    C("memory|doctor", 2, memory.memory_doctor, summary="What is wrong, and what to do."),
+    C("memory|help", 2, help_of(b"memory"), "loading stale", summary="Prints this help."),
+    C("memory|stats", 2, memory.memory_stats, summary="What the memory is used for."),
+    C("memory|usage", -3, memory.memory_usage, "readonly", summary="Bytes a key takes.", keys=KEY),
+)
+OBJECT = (
+    C("object|encoding", 3, memory.object_encoding, "readonly", "generic", "Always raw.", KEY),
+    C("object|freq", 3, memory.object_freq, "readonly", "generic", "How often it is used.", KEY),
+    C("object|help", 2, help_of(b"object"), "loading stale", "generic", "Prints this help."),
+    C("object|idletime", 3, memory.object_idletime, "readonly", "generic", "Not tracked.", KEY),
+    C("object|refcount", 3, memory.object_refcount, "readonly", "generic", "Always 1.", KEY),
 )
 ADMIN_COMMANDS = (
     C("auth", -2, connection.auth, FAST + " no_auth", "connection", "Authenticates."),
@@ -110,6 +115,8 @@ ADMIN_COMMANDS = (
     C("hello", -1, connection.hello, FAST + " no_auth", "connection", "Shakes hands."),
     C("info", -1, server.info, "loading stale", summary="Facts and figures."),
     C("keys", 2, keyspace.keys, "readonly", "generic", "The keys that match a pattern."),
+    C("memory", -2, None, "", summary="About memory.", subcommands=MEMORY),
+    C("object", -2, None, "", "generic", "About single keys.", subcommands=OBJECT),
     C("reset", 1, connection.reset, FAST + " no_auth", "connection", "Resets the connection."),
     C("role", 1, server.role, FAST, summary="The part in replication: none."),
     C("scan", -2, keyspace.scan, "readonly", "generic", "Walks the keys in steps."),

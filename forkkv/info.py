@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from forkkv import __version__
 from forkkv._core import DATABASES
+from forkkv.memory import Memory
 from forkkv.session import Context
 from forkkv.sizes import format_size
 from forkkv.usage import Usage, read_usage
@@ -40,6 +41,10 @@ class Snapshot:
     def workers(self) -> list[ParticipantFacts]:
         found = [each for each in self.participants if each["role"] == "worker"]
         return sorted(found, key=lambda each: each["index"])
+
+    @cached_property
+    def memory(self) -> Memory:
+        return Memory(self.facts, {name: self.total(name) for name in self.departed["counts"]})
 
     @property
     def connections(self) -> int:
@@ -117,8 +122,8 @@ def _clients(snapshot: Snapshot) -> Section:
 
 
 def _memory(snapshot: Snapshot) -> Section:
-    facts = snapshot.facts
-    used, limit = facts["memory_used_bytes"], facts["memory_limit_bytes"]
+    facts, memory = snapshot.facts, snapshot.memory
+    used, limit = memory.used_bytes, memory.limit_bytes
     rss = used + sum(each.private_bytes for each in snapshot.server_usage)
     return {
         "used_memory": used,
@@ -126,8 +131,14 @@ def _memory(snapshot: Snapshot) -> Section:
         "used_memory_rss": rss,  # the table counts once, not once per process that maps it
         "used_memory_rss_human": format_size(rss),
         "used_memory_dataset": facts["live_bytes"],
-        "used_memory_overhead": facts["index_bytes"] + facts["fixed_bytes"],
+        "used_memory_dataset_perc": f"{100 * facts['live_bytes'] / used:.2f}%",
+        "used_memory_overhead": memory.upkeep_bytes,
+        "used_memory_index": facts["index_bytes"],
+        "used_memory_ghosts": facts["ghost_bytes"],
         "used_memory_dead": facts["dead_bytes"],
+        "free_memory": facts["free_bytes"],
+        "free_memory_reserve": facts["reserve_bytes"],
+        "overhead_per_key": f"{memory.overhead_per_key or 0:.1f}",
         "maxmemory": limit,
         "maxmemory_human": format_size(limit),
         "maxmemory_policy": facts["policy"],
@@ -159,6 +170,11 @@ def _stats(snapshot: Snapshot) -> Section:
         "rejected_connections": total("rejected"),
         "expired_keys": total("expired"),
         "evicted_keys": total("evicted"),
+        "ghost_hits": total("ghost_hits"),
+        "refused_writes": total("refused"),
+        "reclaim_copied_bytes": total("bytes_copied"),
+        "reclaim_freed_bytes": snapshot.memory.freed_bytes,
+        "reclaim_copied_per_freed": f"{snapshot.memory.copied_per_freed or 0:.2f}",
         "keyspace_hits": total("hits"),
         "keyspace_misses": total("misses"),
         "total_error_replies": total("errors"),

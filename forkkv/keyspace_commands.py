@@ -54,13 +54,13 @@ def _walk(context: Context, client: Client) -> Iterator[bytes]:
 
 def scan(context: Context, client: Client, args: list[bytes]) -> Reply:
     """SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]. Every value is a string."""
-    cursor = _whole_number(args[0])
+    cursor = whole_number(args[0])
     if cursor is None or not 0 <= cursor <= CURSOR_MAX:
         return Error("ERR invalid cursor")
     options = _scan_options(args[1:])
     if isinstance(options, Error):
         return options
-    count = _whole_number(options.get(b"COUNT", b"%d" % SCAN_COUNT))
+    count = whole_number(options.get(b"COUNT", b"%d" % SCAN_COUNT))
     if count is None:
         return NOT_AN_INTEGER
     if count < 1:
@@ -82,7 +82,7 @@ def _scan_options(args: list[bytes]) -> dict[bytes, bytes] | Error:
     return options if options.keys() <= {b"MATCH", b"COUNT", b"TYPE"} else SYNTAX_ERROR
 
 
-def _whole_number(text: bytes) -> int | None:
+def whole_number(text: bytes) -> int | None:
     """A decimal integer of 64 bits as Redis reads one: no spaces, no plus, no leading zeros."""
     digits = text.removeprefix(b"-")
     if not digits.isdigit() or len(digits) > 20 or b"%d" % int(text) != text:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from forkkv import objects
 from forkkv._core import EVENTS, SYSCALLS
 from forkkv.capacity import shared_memory_room
+from forkkv.memory import read_memory
 from forkkv.usage import read_usage
 
 if TYPE_CHECKING:
@@ -24,14 +25,14 @@ OWN_FIELDS = ("connections", "commands", "hits", "misses", "lock_waits")
 
 
 def read_stats(name: str) -> dict[str, Any]:
-    """The table's facts, what /dev/shm has room for (None: no limit of its own), one entry per
-    process, and the sum of what departed processes counted.
+    """The table's facts, what its memory is used for (see memory.py), what /dev/shm has room for
+    (None: no limit of its own), one entry per process, and the sum of what departed ones counted.
 
     Raises NoSuchTable, or another _core.Error when the object cannot be opened.
     """
     table = objects.observe_table(name)
     try:
-        facts = {"name": name, **table.facts()}
+        memory = read_memory(table)
         departed = table.departed()["counts"]
         participants = table.participants()
     finally:
@@ -42,7 +43,8 @@ def read_stats(name: str) -> dict[str, Any]:
         "schema": SCHEMA,
         "time": time.time(),
         "source": "forkkv",
-        "table": facts,
+        "table": {"name": name, **memory.facts},
+        "memory": memory.figures(),
         "shared_memory": room and asdict(room),
         "processes": [_describe(each) for each in participants],
         "departed": departed,

@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from forkkv.memory import HEAD_BYTES, KEYS_MIN
 from forkkv.sizes import format_size
 
 Process = dict[str, Any]
@@ -73,28 +74,40 @@ COLUMNS: dict[str, Cell] = {
     "cpu s": _cpu,
     "MiB": _memory,
 }
-HEAD_BYTES = 8  # of each item; 8 more with an expiry
-KEYS_MIN = 1000  # below, the index as it is made at first tells nothing about one key
 LEFT = ("process", "state")
 
 
 def table_lines(stats: dict[str, Any]) -> list[str]:
     """The facts of the table, each line below 80 characters."""
     table = stats["table"]
-    keys, live = table["keys"], table["live_bytes"]
-    used, limit = table["memory_used_bytes"], table["memory_limit_bytes"]
-    lines = [
-        f"table {table['name']}: {keys} keys, {table['expiring']} of them with an expiry"
+    return [
+        f"table {table['name']}: {table['keys']} keys, {table['expiring']} of them with an expiry"
         + (" -- RETIRED" if table["retired"] else ""),
-        f"memory: {format_size(used)} of {format_size(limit)} used, {format_size(live)} live, "
-        f"{format_size(table['dead_bytes'])} dead",
-        f"overhead per item: {_overhead(table)}",
+        *_memory_lines(table, stats["memory"], stats["shared_memory"]),
         f"segments: {table['segments']} of {format_size(table['segment_bytes'])}, "
         f"{table['segments_open']} open, {table['segments_free']} free",
         f"repairs: {table['repairs']}",
     ]
-    if room := stats["shared_memory"]:
-        lines.insert(2, _room_line(room, limit - used))
+
+
+def _memory_lines(table: Any, memory: Any, room: Any) -> list[str]:
+    """What the limit is used for; docs/operating.md explains each word."""
+    size = {name: format_size(n) for name, n in memory.items() if name.endswith("_bytes")}
+    rest = format_size(memory["fixed_bytes"] + memory["other_bytes"])
+    copied = memory["copied_per_freed"]
+    lines = [
+        f"memory: {size['used_bytes']} of {size['limit_bytes']} used, {size['free_bytes']} free, "
+        f"{size['reserve_bytes']} of it reserve",
+        f"used for: {size['live_bytes']} live, {size['dead_bytes']} dead, "
+        f"{size['index_bytes']} index, {rest} rest",
+        f"overhead per item: {_overhead(table, memory)}",
+        f"policy {table['policy']}: {short(memory['evicted'])} evicted, "
+        f"{short(memory['ghost_hits'])} ghost hits, {size['ghost_bytes']} of ghosts",
+        f"reclaim: {'nothing freed' if copied is None else f'{copied:.2f} bytes copied per freed'}"
+        f"; {short(memory['expired'])} expired, {short(memory['refused'])} writes refused",
+    ]
+    if room:
+        lines.insert(2, _room_line(room, memory["limit_bytes"] - memory["used_bytes"]))
     return lines
 
 
@@ -105,11 +118,11 @@ def _room_line(room: dict[str, int], growth: int) -> str:
     return line if free >= growth else f"{line}, {format_size(growth)} may be needed -- TOO SMALL"
 
 
-def _overhead(table: dict[str, Any]) -> str:
+def _overhead(table: Any, memory: Any) -> str:
     if table["keys"] < KEYS_MIN:
         return f"{HEAD_BYTES} bytes, and {format_size(table['index_bytes'])} of index for them all"
     index = table["index_bytes"] / table["keys"]
-    return f"{HEAD_BYTES + index:.1f} bytes, {index:.1f} of them index"
+    return f"{memory['overhead_per_key']:.1f} bytes, {index:.1f} of them index"
 
 
 def plain_text(stats: dict[str, Any]) -> str:

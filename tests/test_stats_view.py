@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from forkkv.memory import Memory
 from forkkv.stats_view import plain_text, rich_view, short, table_lines
+
+COUNTS = ("evicted", "expired", "ghost_hits", "refused", "bytes_copied", "segments_freed")
 
 
 def process(role: str, count: int, **changes: Any) -> dict[str, Any]:
@@ -32,7 +35,7 @@ def process(role: str, count: int, **changes: Any) -> dict[str, Any]:
 
 
 def reading(count: int, **changes: Any) -> dict[str, Any]:
-    table = {
+    table: Any = {
         "name": "default",
         "keys": 1000,
         "expiring": 1,
@@ -40,7 +43,12 @@ def reading(count: int, **changes: Any) -> dict[str, Any]:
         "memory_limit_bytes": 256 << 20,
         "live_bytes": 80_000,
         "dead_bytes": 0,
+        "free_bytes": 200 << 20,
+        "reserve_bytes": 4 << 20,
         "index_bytes": 12_000,
+        "ghost_bytes": 64 << 10,
+        "fixed_bytes": 350 << 10,
+        "policy": "s3fifo",
         "segments": 4,
         "segment_bytes": 1 << 16,
         "segments_open": 2,
@@ -50,7 +58,8 @@ def reading(count: int, **changes: Any) -> dict[str, Any]:
     }
     processes = [process("master", 0), process("worker", count, **changes)]
     room = {"total_bytes": 1 << 40, "free_bytes": 1 << 39}
-    return {"table": table, "shared_memory": room, "processes": processes}
+    memory = Memory(table, dict.fromkeys(COUNTS, count)).figures()
+    return {"table": table, "memory": memory, "shared_memory": room, "processes": processes}
 
 
 @pytest.mark.parametrize(
