@@ -61,6 +61,7 @@ class Facts(TypedDict):
     participants_max: int
     reserve_bytes: int
     ghost_bytes: int
+    segments_taken: int  # since the table was made
     policy: str  # one of POLICIES
     retired: bool
 
@@ -151,6 +152,9 @@ class Table:
     def retire(self) -> None: ...
     def sweep(self, partitions: int, /) -> int: ...
     def reclaim_ahead(self) -> bool: ...
+    def shrink(self) -> bool: ...  # a small piece of it; False: there is nothing to give back
+    def purge(self) -> None: ...  # asks the keeper for it
+    def purge_wanted(self) -> bool: ...
     def set_policy(self, policy: str, /) -> None: ...  # for all who have the table open
     def repair(self) -> int: ...
     def check(self) -> str | None: ...  # the first broken invariant, or None

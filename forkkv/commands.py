@@ -94,6 +94,7 @@ KEY = (2, 2, 1)  # a subcommand's
 MEMORY = (
     C("memory|doctor", 2, memory.memory_doctor, summary="What is wrong, and what to do."),
     C("memory|help", 2, help_of(b"memory"), "loading stale", summary="Prints this help."),
+    C("memory|purge", 2, memory.memory_purge, summary="Gives memory back to the kernel."),
     C("memory|stats", 2, memory.memory_stats, summary="What the memory is used for."),
     C("memory|usage", -3, memory.memory_usage, "readonly", summary="Bytes a key takes.", keys=KEY),
 )

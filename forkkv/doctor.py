@@ -11,8 +11,8 @@ from forkkv.sizes import format_size
 
 FULL: Final = 0.9  # of the room for items is live; writes are refused near 0.94
 NEARLY_FULL: Final = 0.8
-COPIED_MOST: Final = 0.75  # bytes per byte freed: three are moved to gain one
-GHOSTS_MOST: Final = 0.2  # of the evicted keys are wanted back soon
+COPIED_MOST: Final = 8  # bytes per byte freed: most of what is written is written several times
+GHOSTS_MOST: Final = 0.5  # of the evicted keys are wanted back soon; 0.2 is usual
 EVICTED_LEAST: Final = 1000  # to judge by
 INDEX_MOST: Final = 64  # bytes of index per key; some 15 are usual
 INDEX_PAGE: Final = 4096  # that each partition has from the start

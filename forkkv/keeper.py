@@ -1,7 +1,8 @@
 """The keeper: does ahead of need what clients would otherwise wait for.
 
-It removes expired keys, frees segments before writers run short, and repairs what dead processes
-left, attached ones too, whose death the master is not told of.
+It removes expired keys, frees segments before writers run short, gives memory back to the kernel
+when the table has shrunk, and repairs what dead processes left, attached ones too, whose death the
+master is not told of.
 """
 
 import os
@@ -11,12 +12,14 @@ import time
 from forkkv._core import KEEPER, Table, TableRetired
 from forkkv.children import EXIT_LEFT
 from forkkv.enroll import enroll
+from forkkv.quiet import Quiet
 from forkkv.signals import block_signals, take_signal
 
 PAUSE_MIN = 0.002  # seconds, while there is work
 PAUSE_MAX = 0.25
 SWEEPS_PER_ROUND = 16  # a whole idle round of the table takes this many pauses
 REPAIR_SECONDS = 0.5
+SHRINK_SECONDS = 0.05
 
 
 class Keeper:
@@ -28,6 +31,7 @@ class Keeper:
         enroll(table, KEEPER, 0, master_pid)
         self.batch = max(1, table.facts()["partitions"] // SWEEPS_PER_ROUND)
         self.next_repair = 0.0
+        self.quiet = Quiet(table)
 
     def run(self) -> int:
         """Returns the exit code, after TERM or the death of the master."""
@@ -53,4 +57,14 @@ class Keeper:
         if now >= self.next_repair:
             self.next_repair = now + REPAIR_SECONDS
             worked |= self.table.repair() > 0
+        if self.quiet.is_due(now) or self.table.purge_wanted():
+            worked |= self.shrink(now + SHRINK_SECONDS)
+        return worked
+
+    def shrink(self, end: float) -> bool:
+        """Gives memory back, for a moment. What moves for it is not what others write."""
+        worked = False
+        while self.table.shrink() and time.monotonic() < end:
+            worked = True
+        self.quiet.restart()
         return worked

@@ -68,14 +68,14 @@ class Memory:
 
     @property
     def freed_bytes(self) -> int:
-        """Of all segments that were freed, for the next writes."""
-        return self.counts["segments_freed"] * self.facts["segment_bytes"]
+        """For the next writes: of the segments that were freed, what was not copied elsewhere."""
+        return self.counts["bytes_freed"]
 
     @property
     def copied_per_freed(self) -> float | None:
         """Bytes of live items that reclaim had to copy for each byte it freed; None: it freed none.
 
-        0 is garbage only; near 1 nearly everything is live, and reclaim works for nothing.
+        0 is garbage only; at 9 nine tenths of a segment live, and a tenth is gained by moving them.
         """
         return self.counts["bytes_copied"] / self.freed_bytes if self.freed_bytes else None
 

@@ -5,7 +5,7 @@ from forkkv.capacity import shared_memory_room
 from forkkv.doctor import examine
 from forkkv.keyspace_commands import whole_number
 from forkkv.memory import EXPIRY_BYTES, Memory, read_memory
-from forkkv.reply import NOT_AN_INTEGER, SYNTAX_ERROR, Error, Reply, Verbatim
+from forkkv.reply import NOT_AN_INTEGER, OK, SYNTAX_ERROR, Error, Reply, Verbatim
 from forkkv.session import Client, Context
 
 
@@ -27,6 +27,12 @@ def memory_usage(context: Context, client: Client, args: list[bytes]) -> Reply:
 def memory_doctor(context: Context, client: Client, args: list[bytes]) -> Reply:
     """MEMORY DOCTOR."""
     return Verbatim(examine(read_memory(context.table), shared_memory_room()))
+
+
+def memory_purge(context: Context, client: Client, args: list[bytes]) -> Reply:
+    """MEMORY PURGE: the keeper does it, so that no client waits."""
+    context.table.purge()
+    return OK
 
 
 def memory_stats(context: Context, client: Client, args: list[bytes]) -> Reply:

@@ -20,6 +20,7 @@ void fkv_read_facts(fkv_table *table, fkv_facts *ret) {
         .policy = fkv_read_policy(table),
         .value_max = fkv_value_max(table),
         .repairs = atomic_load(&h->repairs),
+        .segments_taken = atomic_load(&h->clock),
         .created_ms = h->created_ms,
         .incarnation = h->incarnation,
         .object_bytes = g->object_bytes,

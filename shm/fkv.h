@@ -303,6 +303,15 @@ uint64_t fkv_sweep(fkv_table *table, unsigned partitions);
 /* Frees at most one segment if fewer than the low-water mark are free. Returns whether it did. */
 bool fkv_reclaim_ahead(fkv_table *table);
 
+/* One small piece of giving memory back to the kernel: empties a segment that is mostly garbage, or
+ * punches holes where free segments are. Nothing is evicted for it. Returns whether there was
+ * anything to do. For when little is written: the next writes have to reserve memory again. */
+bool fkv_shrink(fkv_table *table);
+
+/* Asks the keeper to do that soon, all of it, whatever is written. */
+void fkv_purge(fkv_table *table);
+bool fkv_purge_wanted(const fkv_table *table);
+
 /* Looks for dead participants, takes over what they held, repairs, frees their entries. Returns
  * how many it freed. Also called by itself wherever a wait times out. */
 unsigned fkv_repair(fkv_table *table);
@@ -320,6 +329,7 @@ typedef struct fkv_facts {
     uint64_t free_bytes;                            /* free segments and what is not yet reserved */
     uint64_t reserve_bytes; /* of free_bytes: kept for reclaim to copy to */
     uint64_t index_bytes, fixed_bytes, ghost_bytes;
+    uint64_t segments_taken; /* since the table was made: stands still while little is written */
     uint64_t keys, expiring, value_max, repairs, created_ms, incarnation, object_bytes;
     uint32_t segments, segments_free, segments_open, segments_closed, segments_runs;
     uint32_t segment_bytes, partitions, participants, participants_max;

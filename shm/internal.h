@@ -332,6 +332,7 @@ fkv_status fkv_take_segments(fkv_table *table, uint32_t length, enum fkv_queue q
                              enum fkv_room kind, uint32_t *ret);
 /* Below: list lock held. */
 fkv_status fkv_reserve_listed(fkv_table *table, uint64_t offset, uint64_t bytes);
+bool fkv_give_back_one_listed(fkv_table *table, uint32_t keep);
 void fkv_free_segment_listed(fkv_table *table, uint32_t segment);
 fkv_status fkv_take_stretch_listed(fkv_table *table, uint32_t first, uint32_t length,
                                    enum fkv_queue queue);
@@ -394,6 +395,7 @@ fkv_status fkv_evict_run(fkv_table *table, uint32_t segment, bool *ret_gone);
 
 fkv_status fkv_reclaim_one(fkv_table *table);
 fkv_status fkv_reclaim_dead_run(fkv_table *table);
+fkv_status fkv_reclaim_garbage(fkv_table *table);
 void fkv_reclaim_step(fkv_table *table, uint64_t written);
 /* Empties `length` neighbouring segments and makes them a run of ours, *ret. */
 fkv_status fkv_reclaim_stretch(fkv_table *table, uint32_t length, enum fkv_queue queue,

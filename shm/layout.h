@@ -68,6 +68,7 @@ typedef struct fkv_header {
     _Atomic uint32_t rotor;          /* where the next search for a free segment starts: a hint */
     _Atomic uint32_t live_stale;     /* a repair may have left live_bytes wrong: recount if full */
     _Atomic uint32_t sweep_partition; /* where the next expiry sweep starts: a hint */
+    _Atomic uint32_t purge;           /* somebody wants memory given back soon: a hint */
     _Atomic uint32_t ghosts_reserved; /* the ghosts are (list lock), and stay */
     _Atomic uint64_t clock;          /* segments taken so far: the age of segments; a hint */
     _Atomic uint64_t repairs;        /* partitions, lists and entries repaired: a hint */

@@ -81,12 +81,12 @@ static uint32_t best_garbage(const fkv_table *table, bool all, bool only_runs) {
     return best;
 }
 
-enum victims { ANY_VICTIM, DEAD_RUNS };
+enum victims { ANY_VICTIM, MOSTLY_GARBAGE, DEAD_RUNS };
 
 /* What to empty next; *ret_evict: and what lives in it may go. */
 static uint32_t choose_victim(const fkv_table *table, enum victims wanted, bool *ret_evict) {
     bool evicts = fkv_evicts(table) && wanted == ANY_VICTIM;
-    uint32_t victim = best_garbage(table, !evicts, wanted == DEAD_RUNS);
+    uint32_t victim = best_garbage(table, wanted == ANY_VICTIM && !evicts, wanted == DEAD_RUNS);
     *ret_evict = evicts && victim == FKV_NO_SEGMENT;
     return *ret_evict ? fkv_next_eviction(table) : victim;
 }
@@ -189,6 +189,11 @@ fkv_status fkv_reclaim_one(fkv_table *table) {
 
 fkv_status fkv_reclaim_dead_run(fkv_table *table) {
     return reclaim(table, DEAD_RUNS);
+}
+
+/* Frees one that gives back more than it costs; nothing is evicted. */
+fkv_status fkv_reclaim_garbage(fkv_table *table) {
+    return reclaim(table, MOSTLY_GARBAGE);
 }
 
 /* ---- ahead of need --------------------------------------------------------------------------- */

@@ -26,11 +26,11 @@ static void punch(fkv_table *table, uint64_t offset, uint64_t bytes) {
     fallocate(table->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)bytes);
 }
 
-/* Gives a free segment's memory back to the kernel, so that the index may have it. */
-static bool give_back_one_listed(fkv_table *table) {
+/* Gives a free segment's memory back to the kernel, if more than `keep` are free. */
+bool fkv_give_back_one_listed(fkv_table *table, uint32_t keep) {
     fkv_header *h = table->header;
     const fkv_geometry *g = &table->geometry;
-    if (atomic_load(&h->free_segments) <= g->reserve_segments / 2 + 1)
+    if (atomic_load(&h->free_segments) <= keep)
         return false;
     for (uint32_t i = g->segment_count; i-- > 0;)
         if (kind_of(table, i) == FKV_SEGMENT_FREE) {
@@ -49,7 +49,7 @@ fkv_status fkv_reserve_listed(fkv_table *table, uint64_t offset, uint64_t bytes)
     fkv_header *h = table->header;
     const fkv_geometry *g = &table->geometry;
     while (atomic_load(&h->reserved_bytes) + bytes > g->memory_bytes)
-        if (!give_back_one_listed(table))
+        if (!fkv_give_back_one_listed(table, g->reserve_segments / 2 + 1))
             return FKV_FULL;
     atomic_fetch_add(&h->reserved_bytes, bytes);
     int result;

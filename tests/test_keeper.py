@@ -45,3 +45,19 @@ def test_it_leaves_when_told_and_is_replaced(server: RunningServer) -> None:
     os.kill(keeper, signal.SIGTERM)
     server.wait_replaced(keeper, "keeper")
     assert f"keeper, pid {keeper}, exited with code 0" in server.log
+
+
+def test_a_purge_gives_the_memory_of_deleted_keys_back(start_server: StartServer) -> None:
+    server = start_server("--workers", "1", "--memory", "16mb")
+
+    def used() -> int:
+        return read_stats(server.name)["table"]["memory_used_bytes"]
+
+    with server.connect() as client:
+        client.mset({f"k{number}": bytes(1000) for number in range(8000)})
+        full = used()
+        client.delete(*(f"k{number}" for number in range(8000) if number % 10))
+        assert used() == full
+        assert client.memory_purge() is True
+        wait_until(lambda: used() < full / 3, "the memory to go back to the kernel")
+        assert client.dbsize() == 800

@@ -279,6 +279,13 @@ static PyMethodDef table_methods[] = {
     NONE("reclaim_ahead", table_reclaim_ahead,
          "reclaim_ahead($self, /)\n--\n\nFrees one segment if few are free; returns whether it "
          "did."),
+    NONE("shrink", table_shrink,
+         "shrink($self, /)\n--\n\nOne small piece of giving memory back to the kernel; returns "
+         "whether there was any to do.\nNothing is evicted for it."),
+    NONE("purge", table_purge,
+         "purge($self, /)\n--\n\nAsks the server's keeper to give back all that it can, soon."),
+    NONE("purge_wanted", table_purge_wanted,
+         "purge_wanted($self, /)\n--\n\nWhether somebody has asked for it, and it is not done."),
     ONE("set_policy", table_set_policy,
         "set_policy($self, policy, /)\n--\n\nWhat a full table does from now on, for all who "
         "have it open: one of POLICIES."),

@@ -22,7 +22,7 @@ static const struct fact {
     FACT(incarnation),        FACT(object_bytes),      FACT(segments),
     FACT(segments_free),      FACT(segments_open),     FACT(segments_closed),
     FACT(segments_runs),      FACT(segment_bytes),     FACT(partitions),
-    FACT(reserve_bytes),      FACT(ghost_bytes),
+    FACT(reserve_bytes),      FACT(ghost_bytes),       FACT(segments_taken),
     FACT(participants),       FACT(participants_max),
 };
 #undef FACT

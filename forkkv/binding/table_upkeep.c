@@ -43,6 +43,24 @@ PyObject *table_reclaim_ahead(PyObject *self, PyObject *Py_UNUSED(ignored)) {
     return handle ? PyBool_FromLong(fkv_reclaim_ahead(handle)) : NULL;
 }
 
+PyObject *table_shrink(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+    fkv_table *handle = table_handle((table_object *)self);
+    return handle ? PyBool_FromLong(fkv_shrink(handle)) : NULL;
+}
+
+PyObject *table_purge(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+    fkv_table *handle = table_handle((table_object *)self);
+    if (!handle)
+        return NULL;
+    fkv_purge(handle);
+    Py_RETURN_NONE;
+}
+
+PyObject *table_purge_wanted(PyObject *self, PyObject *Py_UNUSED(ignored)) {
+    fkv_table *handle = table_handle((table_object *)self);
+    return handle ? PyBool_FromLong(fkv_purge_wanted(handle)) : NULL;
+}
+
 PyObject *table_set_policy(PyObject *object, PyObject *name) {
     const table_object *self = (table_object *)object;
     fkv_table *handle = table_handle(self);

@@ -436,6 +436,27 @@ TEST(kill_everywhere_in_a_change_of_policy) {
     kill_everywhere(&s, set_policy);
 }
 
+static void shrink(fkv_table *table, void *context) {
+    (void)context;
+    CHECK(fkv_shrink(table));
+}
+
+TEST(kill_everywhere_in_a_shrink) {
+    scene s = new_scene(4 * MIB);
+    use_all_memory(&s);
+    s.change = (change){3, 1, 1, 1};
+    kill_everywhere(&s, shrink);
+}
+
+TEST(kill_everywhere_in_a_shrink_that_punches) {
+    scene s = new_scene(4 * MIB);
+    use_all_memory(&s);
+    while (fkv_reclaim_garbage(s.actor) == FKV_OK)
+        fkv_append_close(s.actor);
+    s.change = (change){3, 1, 1, 1};
+    kill_everywhere(&s, shrink);
+}
+
 /* ---- the index ------------------------------------------------------------------------------------ */
 
 /* Fills the partition of key `number` with small keys until the next one makes it double. */
