@@ -112,8 +112,9 @@ fkv_status fkv_evict_run(fkv_table *table, uint32_t segment, bool *ret_gone) {
         *ret_gone = !fate.keep || fkv_expired(found.expires_at_ms);
         if (*ret_gone) {
             fkv_slot_store_locked(table, partition, found.slot_at, 0, key.hash);
-            fkv_count_up(table->own, FKV_COUNT_evicted, 1);
-            if (fate.ghost)
+            bool expired = fkv_expired(found.expires_at_ms);
+            fkv_count_up(table->own, expired ? FKV_COUNT_expired : FKV_COUNT_evicted, 1);
+            if (fate.ghost && !expired)
                 fkv_ghost_note(table, key.hash);
         } else {
             atomic_store_explicit(access, fate.access, memory_order_relaxed);

@@ -281,7 +281,8 @@ fkv_status fkv_rename(fkv_table *table, const fkv_key *from, const fkv_key *to, 
 /* The same, and `from` stays. */
 fkv_status fkv_copy(fkv_table *table, const fkv_key *from, const fkv_key *to, unsigned flags);
 
-/* Keys of a database (FKV_ALL_DATABASES: of all), and how many of them have an expiry. */
+/* Keys of a database (FKV_ALL_DATABASES: of all), and how many of them have an expiry. What has
+ * expired does not count, whether it is removed yet or not. */
 uint64_t fkv_count(fkv_table *table, unsigned database, uint64_t *ret_expiring);
 
 /* Visits the keys of one database in pieces. *cursor starts at 0 and is 0 again at the end; every

@@ -1,9 +1,9 @@
 /* layout.h -- every byte that processes share. If it is not here, it is private.
  *
- *   0        identities   partitions     heads       index           segments   activity  ghosts
- *   +--------+------------+--------------+-----------+---------------+----------+---------+-------+
- *   | header | entry 0..E | partition 0. | head 0... | range / part. | data 0.. | page 0. | lines |
- *   +--------+------------+--------------+-----------+---------------+----------+---------+-------+
+ *   0        identities partitions  heads    due      index           segments   activity  ghosts
+ *   +--------+----------+-----------+--------+--------+---------------+----------+--------+-------+
+ *   | header | entry 0. | partition | head 0 | page 0 | range / part. | data 0.. | page 0 | lines |
+ *   +--------+----------+-----------+--------+--------+---------------+----------+--------+-------+
  *    reserved when the table is made ---------------> grows in place  on demand  on attach s3fifo
  *
  * The index ranges, the segments, the activity pages and the ghosts are holes until they are
@@ -44,7 +44,7 @@ typedef struct fkv_lock {
  * the table, and read from a private copy ever after. */
 typedef struct fkv_geometry {
     uint64_t object_bytes, memory_bytes, segment_bytes, index_range_bytes;
-    uint64_t partitions_off, heads_off, index_off, segments_off, activity_off;
+    uint64_t partitions_off, heads_off, due_off, index_off, segments_off, activity_off;
     uint64_t ghosts_off, ghost_bytes;
     uint32_t segment_count, partition_count, reserve_segments;
     uint32_t page_bits_max; /* log2 of the pages that an index range holds */
@@ -137,6 +137,12 @@ typedef struct fkv_partition {
 #define FKV_BUCKET_SLOTS 7
 #define FKV_PAGE_BUCKETS 64
 #define FKV_PAGE_SLOTS (FKV_PAGE_BUCKETS * FKV_BUCKET_SLOTS)
+
+/* Beside each page, whether it is in use or not, lies its due word: a second, since the epoch,
+ * before which none of the page's keys expires; 0: none of them ever does. Lowered before a slot
+ * with an expiry is stored, raised after a sweep has removed what expired, both under the
+ * partition's lock: killed in between leaves it too low, which only costs a look. */
+typedef _Atomic uint32_t fkv_due;
 
 #define FKV_CLAIMED 0xff
 

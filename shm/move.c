@@ -41,13 +41,6 @@ bool fkv_is_dead(const fkv_table *table, const fkv_key *key, const fkv_item *ite
     return !may_live(table, key, item, &access);
 }
 
-static int64_t expiry_of(const fkv_item *item) {
-    int64_t expires_at_ms = 0;
-    if (item->flags & FKV_ITEM_EXPIRES)
-        memcpy(&expires_at_ms, item + 1, sizeof expires_at_ms);
-    return expires_at_ms;
-}
-
 /* The slot's new word, and what it means: moved, or gone. */
 static void settle_slot_locked(fkv_table *table, fkv_emptying *e, const fkv_found *found,
                                const fkv_item *copy, const fkv_fate *fate, uint64_t hash) {
@@ -74,7 +67,7 @@ static fkv_status move_item(fkv_table *table, fkv_emptying *e, const fkv_key *ke
     uint8_t access;
     if (!may_live(table, key, item, &access))
         return FKV_OK;
-    int64_t expires = expiry_of(item);
+    int64_t expires = fkv_item_expiry(item);
     fkv_fate fate = fkv_expired(expires) ? (fkv_fate){.expired = true} : fkv_fate_of(e, access);
     fkv_status status;
     fkv_item *copy = fate.keep ? copy_out(table, item, expires, fate.queue, &status) : NULL;

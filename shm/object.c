@@ -107,7 +107,9 @@ static fkv_geometry lay_out(uint64_t memory_bytes) {
     g.page_bits_max = (uint32_t)__builtin_ctzll(g.index_range_bytes / FKV_KERNEL_PAGE);
     g.partitions_off = FKV_KERNEL_PAGE + FKV_ENTRIES * sizeof(fkv_entry);
     g.heads_off = g.partitions_off + g.partition_count * sizeof(fkv_partition);
-    g.index_off = round_up(g.heads_off + g.segment_count * sizeof(fkv_head), FKV_KERNEL_PAGE);
+    g.due_off = g.heads_off + g.segment_count * sizeof(fkv_head);
+    uint64_t due_bytes = g.partition_count * sizeof(fkv_due) << g.page_bits_max;
+    g.index_off = round_up(g.due_off + due_bytes, FKV_KERNEL_PAGE);
     g.segments_off = g.index_off + g.partition_count * g.index_range_bytes;
     g.activity_off = g.segments_off + g.segment_count * g.segment_bytes;
     g.ghosts_off = g.activity_off + FKV_ENTRIES * FKV_ACTIVITY_SIZE;

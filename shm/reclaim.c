@@ -38,15 +38,12 @@ static bool run_is_dead(const fkv_table *table, uint32_t segment, uint64_t state
     return FKV_STATE_OWNER(state) == 0 && holds_nothing(table, segment);
 }
 
-static bool has_expired(const fkv_head *head, int64_t now_ms) {
-    return atomic_load_explicit(&head->expires_max_ms, memory_order_relaxed) <= now_ms;
-}
-
 /* Benefit per cost of emptying a closed segment; 0: not worth it. */
 static double score(const fkv_table *table, uint32_t segment, int64_t now_ms) {
     const fkv_head *head = &table->heads[segment];
     double whole = (double)table->segment_bytes;
-    double gain = has_expired(head, now_ms) ? whole : (double)fkv_recoverable_bytes(table, segment);
+    bool expired = fkv_has_expired(table, segment, now_ms);
+    double gain = expired ? whole : (double)fkv_recoverable_bytes(table, segment);
     double age = (double)(atomic_load_explicit(&table->header->clock, memory_order_relaxed) -
                           atomic_load_explicit(&head->born, memory_order_relaxed)) + 1;
     return gain < whole * WORTH_64THS / 64 ? 0 : gain * age / (whole + (whole - gain));
@@ -58,7 +55,7 @@ static bool is_mostly_garbage(const fkv_table *table, uint32_t segment, int64_t 
     uint64_t walked = atomic_load_explicit(&head->walked, memory_order_relaxed);
     uint64_t written = atomic_load_explicit(&head->append, memory_order_relaxed);
     uint64_t dead = fkv_dead_bytes(table, segment);
-    return has_expired(head, now_ms) ||
+    return fkv_has_expired(table, segment, now_ms) ||
            (written > 0 && (dead > walked ? dead - walked : 0) * 2 >= written - walked);
 }
 

@@ -7,6 +7,7 @@
 
 #define ROOM_TRIES 128 /* a bound on the work of one writer, never met unless all items are huge */
 #define INDEX_TRIES 16
+#define SWEEP_PARTS 32
 #define TRIES_ALONE 3  /* with nothing to reclaim: somebody may have been at it when we looked */
 #define NAP_US 100     /* while others are at it; doubles with every eighth try, five times */
 
@@ -195,6 +196,15 @@ static fkv_status reclaim(fkv_table *table, wanted *want) {
     return status == FKV_MISS || status == FKV_FULL ? fkv_reclaim_one(table) : status;
 }
 
+/* Keys that have expired must not keep others out; a few partitions at a time. */
+static bool sweep_for_room(fkv_table *table) {
+    unsigned partitions = table->geometry.partition_count, some = partitions / SWEEP_PARTS;
+    for (unsigned swept = 0; swept < partitions; swept += some)
+        if (fkv_sweep_some(table, some) > 0)
+            return true;
+    return false;
+}
+
 /* Room by reclaiming. FKV_OK: worth another try; else what is in the way. */
 static fkv_status make_room(fkv_table *table, wanted *want) {
     if (want->kind == FKV_ROOM_RESERVE)
@@ -202,7 +212,7 @@ static fkv_status make_room(fkv_table *table, wanted *want) {
     if (atomic_exchange(&table->header->live_stale, 0))
         fkv_recount_live(table);
     if (want->kind == FKV_ROOM_GROW && !fkv_may_grow(table, want->bytes, 0))
-        return fkv_repair_dead(table) > 0 ? FKV_OK : FKV_FULL;
+        return fkv_repair_dead(table) > 0 || sweep_for_room(table) ? FKV_OK : FKV_FULL;
     fkv_status status = reclaim(table, want);
     if (status == FKV_MISS || status == FKV_FULL || status == FKV_NO_SPACE)
         return await_room(table, want) ? FKV_OK : FKV_FULL;

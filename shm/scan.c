@@ -152,16 +152,27 @@ fkv_status fkv_scan(fkv_table *table, unsigned database, uint64_t *cursor, size_
     return status;
 }
 
+/* Adds one partition's keys, less those that have expired and wait for the sweep. Counters and keys
+ * are read one after the other: what is written meanwhile may be in one and not in the other. */
+static void count_partition(const fkv_table *table, const fkv_partition *partition,
+                            unsigned database, uint64_t *keys, uint64_t *expiring) {
+    uint64_t all = 0, these = 0, expired = 0;
+    for (unsigned d = 0; d < FKV_DATABASES; d++) {
+        if (database != FKV_ALL_DATABASES && database != d)
+            continue;
+        all += atomic_load_explicit(&partition->keys[d], memory_order_relaxed);
+        these += atomic_load_explicit(&partition->expiring[d], memory_order_relaxed);
+    }
+    if (these > 0)
+        expired = fkv_count_expired(table, partition, database);
+    *keys += all > expired ? all - expired : 0;
+    *expiring += these > expired ? these - expired : 0;
+}
+
 uint64_t fkv_count(fkv_table *table, unsigned database, uint64_t *ret_expiring) {
     uint64_t keys = 0, expiring = 0;
-    unsigned first = database == FKV_ALL_DATABASES ? 0 : database;
-    unsigned last = database == FKV_ALL_DATABASES ? FKV_DATABASES - 1 : database;
     for (uint32_t i = 0; i < table->geometry.partition_count; i++)
-        for (unsigned d = first; d <= last && d < FKV_DATABASES; d++) {
-            const fkv_partition *p = &table->partitions[i];
-            keys += atomic_load_explicit(&p->keys[d], memory_order_relaxed);
-            expiring += atomic_load_explicit(&p->expiring[d], memory_order_relaxed);
-        }
+        count_partition(table, &table->partitions[i], database, &keys, &expiring);
     if (ret_expiring != NULL)
         *ret_expiring = expiring;
     return keys;

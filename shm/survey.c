@@ -17,6 +17,12 @@ uint64_t fkv_dead_bytes(const fkv_table *table, uint32_t segment) {
     return written > live ? written - live : 0;
 }
 
+/* Whether everything in a segment or run has expired. */
+bool fkv_has_expired(const fkv_table *table, uint32_t segment, int64_t now_ms) {
+    return atomic_load_explicit(&table->heads[segment].expires_max_ms, memory_order_relaxed) <=
+           now_ms;
+}
+
 /* An unwritten end counts if it is worth reopening the segment for. */
 uint64_t fkv_recoverable_bytes(const fkv_table *table, uint32_t segment) {
     uint64_t written = atomic_load_explicit(&table->heads[segment].append, memory_order_relaxed);
@@ -27,8 +33,11 @@ uint64_t fkv_recoverable_bytes(const fkv_table *table, uint32_t segment) {
 }
 
 /* Bytes of a segment or run that reclaim could not give to this process. */
-static uint64_t bound_bytes(const fkv_table *table, uint32_t segment, uint64_t state) {
+static uint64_t bound_bytes(const fkv_table *table, uint32_t segment, uint64_t state,
+                            int64_t now_ms) {
     bool ours = FKV_STATE_OWNER(state) == table->entry + 1;
+    if (FKV_STATE_OWNER(state) == 0 && fkv_has_expired(table, segment, now_ms))
+        return 0;
     switch (FKV_STATE_KIND(state)) {
     case FKV_SEGMENT_OPEN:
         return table->segment_bytes - (ours ? fkv_recoverable_bytes(table, segment) : 0);
@@ -43,6 +52,7 @@ static uint64_t bound_bytes(const fkv_table *table, uint32_t segment, uint64_t s
 }
 
 void fkv_survey_segments(const fkv_table *table, fkv_survey *ret) {
+    int64_t now_ms = fkv_now_ms();
     *ret = (fkv_survey){0};
     for (uint32_t i = 0; i < table->geometry.segment_count; i++) {
         uint64_t state = fkv_state_of(table, i);
@@ -52,7 +62,7 @@ void fkv_survey_segments(const fkv_table *table, fkv_survey *ret) {
         ret->open += kind == FKV_SEGMENT_OPEN;
         ret->closed += kind == FKV_SEGMENT_CLOSED || kind == FKV_SEGMENT_VICTIM;
         ret->runs += kind == FKV_SEGMENT_RUN;
-        ret->bound_bytes += bound_bytes(table, i, state);
+        ret->bound_bytes += bound_bytes(table, i, state, now_ms);
         if (kind < FKV_SEGMENT_OPEN || kind == FKV_SEGMENT_TAIL)
             continue;
         ret->live_bytes += (uint64_t)live_of(head);

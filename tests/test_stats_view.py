@@ -9,7 +9,7 @@ from rich.console import Console
 from forkkv.memory import Memory
 from forkkv.stats_view import plain_text, rich_view, short, table_lines
 
-COUNTS = ("evicted", "expired", "ghost_hits", "refused", "bytes_copied", "segments_freed")
+COUNTS = ("evicted", "expired", "ghost_hits", "refused", "bytes_copied", "bytes_freed")
 
 
 def process(role: str, count: int, **changes: Any) -> dict[str, Any]:

@@ -73,6 +73,8 @@ mutant passes_items_by_before_it_moves_them move "everywhere_in_an_eviction" "$(
 \1/')"
 mutant evicts_without_a_bound_on_copies evict "all_keys_are_in_use" "$(within fkv_copy_most '
     s/return .*/return UINT64_MAX + 0 * sustained;/')"
+mutant forgets_when_a_page_is_due index "not_counted" "$(within fkv_slot_store_locked '
+    /fkv_note_due_locked/d')"
 mutant forgets_what_it_evicted evict "comes_back_soon" "$(within fkv_fate_of 's/\.ghost = small/0/')"
 mutant leaves_the_generation segment reader_is_not_fooled "$(within free_one_listed '/generation/d')"
 mutant leaves_the_segments_of_the_dead repair everywhere_in_an_overwrite "$(within repair_entry '

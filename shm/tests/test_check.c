@@ -138,6 +138,17 @@ TEST(check_names_a_segment_that_is_wrong) {
     EXPECT_BROKEN_BY(table, &head->walked, head->append + 8, "were walked");
 }
 
+TEST(check_names_a_page_that_is_due_too_late) {
+    fkv_table *table = new_table(4 * MIB);
+    fkv_key key = text_key(table, "k");
+    CHECK_OK(fkv_set(table, &key, "v", 1, 0, fkv_now_ms() + 100000, NULL, NULL));
+    fkv_found found;
+    CHECK(fkv_search_locked(table, &key, &found));
+    const fkv_page *page = fkv_home_page(table, found.partition, found.shape, key.hash);
+    EXPECT_BROKEN_BY(table, fkv_due_of(table, page), 0, "is due at 0");
+    EXPECT_BROKEN_BY(table, fkv_due_of(table, page), UINT32_MAX, "is due at");
+}
+
 TEST(check_names_an_item_that_is_wrong) {
     fkv_table *table = filled_table();
     fkv_found found = find(table, 5);

@@ -1,7 +1,7 @@
 /* test_clock.c -- the wall clock is set forward and back: expiry follows it, and nothing else does.
  *
  * The machine's clock is left alone: this file's clock_gettime takes the place of the library's in
- * the test program, and adds `step_s` to CLOCK_REALTIME. */
+ * the test program, and adds `step_s` to CLOCK_REALTIME, or lets it stand still at `stand_ms`. */
 #include <signal.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -12,11 +12,15 @@
 #define DAY 86400
 
 static _Atomic long step_s;
+static _Atomic int64_t stand_ms; /* 0: it goes on */
 
 int clock_gettime(clockid_t clock, struct timespec *at) {
     int result = (int)syscall(SYS_clock_gettime, clock, at);
+    int64_t stand = clock == CLOCK_REALTIME ? atomic_load(&stand_ms) : 0;
     if (clock == CLOCK_REALTIME)
         at->tv_sec += atomic_load(&step_s);
+    if (stand != 0)
+        *at = (struct timespec){.tv_sec = stand / 1000, .tv_nsec = stand % 1000 * 1000000};
     return result;
 }
 
@@ -25,6 +29,13 @@ static fkv_status put_for(fkv_table *table, unsigned number, long seconds) {
     name name = number_name(number);
     fkv_key key = number_key(table, &name);
     int64_t at_ms = fkv_now_ms() + seconds * 1000;
+    return fkv_set(table, &key, value, sizeof value, 0, at_ms, NULL, NULL);
+}
+
+static fkv_status put_for_ms(fkv_table *table, unsigned number, int64_t at_ms) {
+    static const char value[100];
+    name name = number_name(number);
+    fkv_key key = number_key(table, &name);
     return fkv_set(table, &key, value, sizeof value, 0, at_ms, NULL, NULL);
 }
 
@@ -96,6 +107,84 @@ TEST(memory_is_reclaimed_while_the_clock_jumps_about) {
     atomic_store(&step_s, 4 * DAY);
     fkv_sweep(table, table->geometry.partition_count);
     CHECK_EQUAL(fkv_count(table, 0, NULL), 1);
+}
+
+TEST(a_key_is_there_until_its_last_millisecond_and_then_for_nobody) {
+    fkv_table *table = new_table(4 * MIB);
+    int64_t at_ms = fkv_now_ms() / 1000 * 1000 + 5000, seen;
+    for (int64_t offset = -1; offset <= 1; offset++) { /* about the turn of a second, too */
+        atomic_store(&stand_ms, at_ms - 3000);
+        fkv_key key = text_key(table, "k");
+        CHECK_OK(fkv_set(table, &key, "v", 1, 0, at_ms + offset, NULL, NULL));
+        atomic_store(&stand_ms, at_ms + offset - 1);
+        CHECK_TEXT(text_at(table, "k"), "v");
+        CHECK_OK(fkv_expiry(table, &key, &seen));
+        CHECK_EQUAL(seen, at_ms + offset);
+        CHECK_EQUAL(fkv_count(table, 0, NULL), 1);
+        CHECK_EQUAL(fkv_sweep(table, UINT32_MAX), 0);
+        atomic_store(&stand_ms, at_ms + offset);
+        CHECK_TEXT(text_at(table, "k"), "(none)");
+        CHECK_EQUAL(fkv_count(table, 0, NULL), 0);
+        CHECK_EQUAL(fkv_sweep(table, UINT32_MAX), 1);
+    }
+}
+
+TEST(what_has_expired_is_not_counted_whether_it_is_swept_or_not) {
+    fkv_table *table = new_table(16 * MIB), *observer;
+    fkv_fault fault;
+    int64_t now_ms = fkv_now_ms();
+    uint64_t state = random_seed(), expiring;
+    atomic_store(&stand_ms, now_ms);
+    for (unsigned i = 0; i < 20000; i++) { /* among them pages that split, and keys stored again */
+        int64_t in_ms = 1 + random_below(&state, 5000);
+        CHECK_OK(put_for_ms(table, i % 15000, i % 3 == 0 ? 0 : now_ms + in_ms));
+    }
+    CHECK_OK(fkv_observe(table->fd, &observer, &fault));
+    for (int64_t later = 0; later <= 6000; later += 1000) {
+        atomic_store(&stand_ms, now_ms + later);
+        uint64_t there = 0, keys = fkv_count(observer, 0, &expiring);
+        for (unsigned i = 0; i < 15000; i++)
+            there += is_there(table, i);
+        CHECK_EQUAL(keys, there);
+        CHECK_EQUAL(fkv_count(table, FKV_ALL_DATABASES, NULL), there);
+        CHECK_EQUAL(facts_of(table).expiring, expiring);
+        if (later % 2000 == 0)
+            fkv_sweep(table, table->geometry.partition_count / 2);
+        check_clean(table);
+    }
+    CHECK_EQUAL(expiring, 0);
+    fkv_sweep(table, UINT32_MAX);
+    CHECK_EQUAL(fkv_sweep(table, UINT32_MAX), 0);
+    fkv_detach(observer);
+}
+
+TEST(a_sweep_passes_by_what_is_not_due) {
+    fkv_table *table = new_table(4 * MIB);
+    int64_t now_ms = fkv_now_ms();
+    uint64_t waits = table->own->counts[FKV_COUNT_lock_waits];
+    for (unsigned i = 0; i < 1000; i++)
+        CHECK_OK(put_for_ms(table, i, now_ms + DAY * INT64_C(1000)));
+    fkv_table *other = attach_again(table);
+    CHECK_OK(fkv_write_begin(other));
+    CHECK_OK(fkv_lock_all(other)); /* it needs no lock to see that */
+    CHECK_EQUAL(fkv_sweep(table, UINT32_MAX), 0);
+    fkv_unlock_all(other);
+    fkv_write_end(other);
+    CHECK_EQUAL(table->own->counts[FKV_COUNT_lock_waits], waits);
+}
+
+TEST(a_segment_whose_keys_have_all_expired_is_freed_without_a_copy) {
+    fkv_table *table = new_table(4 * MIB);
+    int64_t now_ms = fkv_now_ms();
+    unsigned count = 0;
+    while (put_for_ms(table, count, now_ms + 60000) == FKV_OK)
+        count++;
+    atomic_store(&stand_ms, now_ms + 60000);
+    for (unsigned i = 0; i < count / 2; i++)
+        CHECK_OK(put_for_ms(table, count + i, 0));
+    CHECK_EQUAL(table->own->counts[FKV_COUNT_bytes_copied], 0);
+    CHECK(table->own->counts[FKV_COUNT_segments_freed] > 10);
+    CHECK_EQUAL(fkv_count(table, 0, NULL), count / 2);
 }
 
 /* ---- waiting ----------------------------------------------------------------------------------- */

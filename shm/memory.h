@@ -1,0 +1,166 @@
+/* memory.h -- where items lie: segments, room in them, and getting it back.
+ *
+ * Part of internal.h, which includes it. A name that ends in _listed wants the list lock held by
+ * the caller. */
+#ifndef FKV_MEMORY_H
+#define FKV_MEMORY_H
+
+/* ---- segment.c ---------------------------------------------------------------------------- */
+
+static inline uint32_t fkv_segment_of(const fkv_table *table, uint64_t offset) {
+    return (uint32_t)((offset - table->geometry.segments_off) >> table->segment_shift);
+}
+static inline uint64_t fkv_segment_offset(const fkv_table *table, uint32_t segment) {
+    return table->geometry.segments_off + ((uint64_t)segment << table->segment_shift);
+}
+static inline enum fkv_queue fkv_queue_of(const fkv_table *table, uint32_t segment) {
+    uint32_t queue = atomic_load_explicit(&table->heads[segment].queue, memory_order_relaxed);
+    return queue < FKV_QUEUES ? (enum fkv_queue)queue : FKV_QUEUE_SMALL;
+}
+static inline uint64_t fkv_state_of(const fkv_table *table, uint32_t segment) {
+    return atomic_load_explicit(&table->heads[segment].state, memory_order_acquire);
+}
+
+/* Segments of a run, as far as there are any, whatever the state says. */
+static inline uint32_t fkv_run_length(const fkv_table *table, uint32_t segment, uint64_t state) {
+    uint32_t length = FKV_STATE_LENGTH(state), left = table->geometry.segment_count - segment;
+    return length < left ? length : left;
+}
+
+/* How long an item at `offset` can be at most: to the end of its segment, or of its run. 0: nothing
+ * is there, perhaps not even memory, so a late reader must not touch it. */
+static inline uint64_t fkv_item_extent(const fkv_table *table, uint64_t offset) {
+    uint64_t within = (offset - table->geometry.segments_off) & (table->segment_bytes - 1);
+    uint32_t segment = fkv_segment_of(table, offset);
+    uint64_t state = fkv_state_of(table, segment);
+    uint32_t length = fkv_run_length(table, segment, state);
+    if (FKV_STATE_KIND(state) < FKV_SEGMENT_OPEN)
+        return 0;
+    if (within == 0 && length > 0 && FKV_STATE_KIND(state) != FKV_SEGMENT_TAIL)
+        return length * table->segment_bytes;
+    return table->segment_bytes - within;
+}
+
+/* The item that a slot names, under the partition's lock. NULL: the slot is 0, or damaged. */
+static inline const fkv_item *fkv_slot_item(const fkv_table *table, uint64_t slot) {
+    uint64_t offset = fkv_slot_offset(slot);
+    if (offset < table->geometry.segments_off || offset >= table->geometry.activity_off)
+        return NULL;
+    const fkv_item *item = (const fkv_item *)(table->base + offset);
+    uint64_t extent = fkv_item_extent(table, offset);
+    return extent != 0 && fkv_item_size(item) <= extent ? item : NULL;
+}
+
+enum fkv_room {
+    FKV_ROOM_GROW,    /* live bytes will grow: refused near the limit */
+    FKV_ROOM_REPLACE, /* they will not: may reclaim as long as there is garbage */
+    FKV_ROOM_RESERVE  /* reclaim itself: may take the last segments, reclaims nothing */
+};
+
+void fkv_live_bytes_add(fkv_table *table, uint64_t offset, uint64_t bytes, int sign);
+uint64_t fkv_segments_available(const fkv_table *table);
+fkv_status fkv_take_segments(fkv_table *table, uint32_t length, enum fkv_queue queue,
+                             enum fkv_room kind, uint32_t *ret);
+/* Below: list lock held. */
+fkv_status fkv_reserve_listed(fkv_table *table, uint64_t offset, uint64_t bytes);
+bool fkv_give_back_one_listed(fkv_table *table, uint32_t keep);
+void fkv_free_segment_listed(fkv_table *table, uint32_t segment);
+fkv_status fkv_take_stretch_listed(fkv_table *table, uint32_t first, uint32_t length,
+                                   enum fkv_queue queue);
+void fkv_adopt_segments_listed(fkv_table *table, unsigned dead_entry);
+void fkv_recount_list_listed(fkv_table *table);
+void fkv_punch_unreserved_listed(fkv_table *table);
+
+/* ---- room.c ------------------------------------------------------------------------------- */
+
+/* A closed segment with so much room at its end is reopened rather than left. */
+#define FKV_WORTH_REOPENING(table) ((table)->segment_bytes / 4)
+
+/* A private place for an item of `bytes` (a multiple of 8) in this process's open segment of that
+ * queue, or in a run of whole segments. It stays private until a slot names it. NULL with
+ * *ret_status. */
+fkv_item *fkv_append_room(fkv_table *table, uint64_t bytes, enum fkv_queue queue,
+                          enum fkv_room kind, fkv_status *ret_status);
+
+/* Moves the append offset over the item just written: from now on it is garbage, or published. */
+void fkv_append_done(fkv_table *table, const fkv_item *item, int64_t expires_at_ms);
+/* Takes an item back, if it is still the last of its segment. */
+void fkv_append_undo(fkv_table *table, const fkv_item *item);
+/* Ends an operation: whatever it filled is anybody's. Does a little reclaim if little is left, so
+ * no lock may be held. */
+void fkv_append_settle(fkv_table *table);
+void fkv_append_close(fkv_table *table); /* the same without reclaim */
+void fkv_append_forget(fkv_table *table); /* another process's, or another life's */
+/* After an operation ended with `status`, and with no lock held: if that was for want of a slot,
+ * frees a segment, so that the index may grow. True: try again; `tries` starts at 0. */
+bool fkv_make_index_room(fkv_table *table, fkv_status status, int *tries);
+
+/* ---- survey.c ----------------------------------------------------------------------------- */
+
+/* What the heads say when read one after the other: a hint. */
+typedef struct fkv_survey {
+    uint64_t live_bytes, written_bytes;
+    uint64_t bound_bytes; /* what reclaim could not give to this process */
+    uint32_t free, open, closed, runs;
+} fkv_survey;
+
+void fkv_survey_segments(const fkv_table *table, fkv_survey *ret);
+uint64_t fkv_dead_bytes(const fkv_table *table, uint32_t segment);
+bool fkv_has_expired(const fkv_table *table, uint32_t segment, int64_t now_ms);
+uint64_t fkv_recoverable_bytes(const fkv_table *table, uint32_t segment);
+/* Whether `bytes` more may live, beside an index larger by `index_bytes`: garbage or room must stay
+ * for every overwrite. */
+bool fkv_may_grow(const fkv_table *table, uint64_t bytes, uint64_t index_bytes);
+void fkv_recount_live(fkv_table *table);
+
+/* ---- move.c, evict.c, reclaim.c ------------------------------------------------------------ */
+
+bool fkv_is_dead(const fkv_table *table, const fkv_key *key, const fkv_item *item);
+fkv_status fkv_empty_some(fkv_table *table, fkv_emptying *e, uint64_t budget, bool *ret_done);
+
+fkv_fate fkv_fate_of(const fkv_emptying *e, uint8_t access);
+uint64_t fkv_copy_most(const fkv_table *table);
+void fkv_copy_settle(fkv_table *table, uint64_t copied_bytes, uint64_t freed_bytes);
+enum fkv_queue fkv_queue_for(fkv_table *table, const fkv_key *key);
+uint32_t fkv_next_eviction(const fkv_table *table);
+fkv_status fkv_evict_run(fkv_table *table, uint32_t segment, bool *ret_gone);
+
+fkv_status fkv_reclaim_one(fkv_table *table);
+fkv_status fkv_reclaim_dead_run(fkv_table *table);
+fkv_status fkv_reclaim_garbage(fkv_table *table);
+void fkv_reclaim_step(fkv_table *table, uint64_t written);
+/* Empties `length` neighbouring segments and makes them a run of ours, *ret. */
+fkv_status fkv_reclaim_stretch(fkv_table *table, uint32_t length, enum fkv_queue queue,
+                               uint32_t *ret);
+
+/* ---- expiry.c, due.c ----------------------------------------------------------------------- */
+
+/* The due word of a page of the index. */
+static inline fkv_due *fkv_due_of(const fkv_table *table, const fkv_page *page) {
+    uint64_t offset = (uint64_t)((const uint8_t *)page - table->base) - table->geometry.index_off;
+    return (fkv_due *)(table->base + table->geometry.due_off) + offset / sizeof(fkv_page);
+}
+static inline bool fkv_is_due(const fkv_table *table, const fkv_page *page, int64_t now_ms) {
+    uint32_t due = atomic_load_explicit(fkv_due_of(table, page), memory_order_relaxed);
+    return due != 0 && due <= now_ms / 1000;
+}
+uint64_t fkv_sweep_some(fkv_table *table, unsigned partitions);
+uint32_t fkv_due_at(int64_t expires_at_ms);
+uint32_t fkv_sooner(uint32_t due, uint32_t other);
+void fkv_note_due_locked(fkv_table *table, const _Atomic uint64_t *slot_at, uint64_t slot);
+void fkv_prefetch_expiring(const fkv_table *table, const fkv_page *page);
+uint64_t fkv_count_expired(const fkv_table *table, const fkv_partition *partition,
+                           unsigned database);
+
+/* ---- ghost.c, policy.c ---------------------------------------------------------------------- */
+
+void fkv_ghost_note(fkv_table *table, uint64_t hash);
+bool fkv_ghost_take(fkv_table *table, uint64_t hash);
+
+static inline bool fkv_evicts(const fkv_table *table) {
+    return atomic_load_explicit(&table->header->policy, memory_order_relaxed) == FKV_S3FIFO;
+}
+_Atomic uint8_t *fkv_access_of(_Atomic uint64_t *slot_at);
+void fkv_count_access(_Atomic uint64_t *slot_at);
+
+#endif
