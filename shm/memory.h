@@ -64,6 +64,7 @@ fkv_status fkv_take_segments(fkv_table *table, uint32_t length, enum fkv_queue q
 /* Below: list lock held. */
 fkv_status fkv_reserve_listed(fkv_table *table, uint64_t offset, uint64_t bytes);
 bool fkv_give_back_one_listed(fkv_table *table, uint32_t keep);
+fkv_status fkv_claim_free_listed(fkv_table *table, uint32_t segment); /* as our VICTIM */
 void fkv_free_segment_listed(fkv_table *table, uint32_t segment);
 fkv_status fkv_take_stretch_listed(fkv_table *table, uint32_t first, uint32_t length,
                                    enum fkv_queue queue);
@@ -129,7 +130,22 @@ fkv_status fkv_reclaim_one(fkv_table *table);
 fkv_status fkv_reclaim_dead_run(fkv_table *table);
 fkv_status fkv_reclaim_garbage(fkv_table *table);
 void fkv_reclaim_step(fkv_table *table, uint64_t written);
-/* Empties `length` neighbouring segments and makes them a run of ours, *ret. */
+bool fkv_holds_nothing(const fkv_table *table, uint32_t segment); /* a run, or what was to be one */
+/* ---- compact.c, slide.c ---------------------------------------------------------------------- */
+
+static inline uint64_t fkv_victim_of(const fkv_table *table, uint32_t length) {
+    return FKV_STATE(FKV_SEGMENT_VICTIM, table->entry + 1, length);
+}
+bool fkv_has_room_for_copies(const fkv_table *table, uint32_t free, uint64_t move_bytes);
+fkv_status fkv_claim_stretch_listed(fkv_table *table, uint32_t first, uint32_t length);
+fkv_status fkv_empty_stretch(fkv_table *table, uint32_t first, uint32_t length);
+void fkv_free_stretch_listed(fkv_table *table, uint32_t first, uint32_t length);
+fkv_status fkv_take_stretch(fkv_table *table, uint32_t first, uint32_t length,
+                            enum fkv_queue queue, fkv_status emptied);
+/* Moves one run so that a hole of `wanted` segments comes nearer. FKV_MISS: no move does that. */
+fkv_status fkv_slide_one(fkv_table *table, uint32_t wanted, uint32_t *ret_moved);
+/* Empties `length` neighbouring segments and makes them a run of ours, *ret. FKV_MISS: no stretch
+ * can be emptied; FKV_FULL: somebody was faster. */
 fkv_status fkv_reclaim_stretch(fkv_table *table, uint32_t length, enum fkv_queue queue,
                                uint32_t *ret);
 

@@ -17,13 +17,9 @@
 
 /* ---- victims --------------------------------------------------------------------------------- */
 
-static uint64_t victim_state(const fkv_table *table, uint64_t state) {
-    return FKV_STATE(FKV_SEGMENT_VICTIM, table->entry + 1, FKV_STATE_LENGTH(state));
-}
-
 /* Whether a run's item is dead. Not judged by live_bytes, which is a hint: what it hides from us
  * here is large. */
-static bool holds_nothing(const fkv_table *table, uint32_t segment) {
+bool fkv_holds_nothing(const fkv_table *table, uint32_t segment) {
     const fkv_item *item = (const fkv_item *)(table->base + fkv_segment_offset(table, segment));
     if (fkv_item_size(item) > fkv_item_extent(table, fkv_segment_offset(table, segment)))
         return true; /* its writer died before it wrote the head */
@@ -35,7 +31,7 @@ static bool holds_nothing(const fkv_table *table, uint32_t segment) {
 
 /* A run that is somebody's is still being written. */
 static bool run_is_dead(const fkv_table *table, uint32_t segment, uint64_t state) {
-    return FKV_STATE_OWNER(state) == 0 && holds_nothing(table, segment);
+    return FKV_STATE_OWNER(state) == 0 && fkv_holds_nothing(table, segment);
 }
 
 /* Benefit per cost of emptying a closed segment; 0: not worth it. */
@@ -102,7 +98,7 @@ static bool claim(fkv_table *table, uint32_t segment, bool evict) {
     bool run = FKV_STATE_KIND(state) == FKV_SEGMENT_RUN && FKV_STATE_OWNER(state) == 0;
     if (!(run || FKV_STATE_KIND(state) == FKV_SEGMENT_CLOSED) ||
         !atomic_compare_exchange_strong(&table->heads[segment].state, &state,
-                                        victim_state(table, state)))
+                                        fkv_victim_of(table, FKV_STATE_LENGTH(state))))
         return false;
     if (!run || evict || run_is_dead(table, segment, state))
         return true;
@@ -157,7 +153,7 @@ static fkv_status work_on(fkv_table *table, fkv_emptying *e, uint64_t budget, bo
     *ret_done = true;
     if (!run)
         status = fkv_empty_some(table, e, budget, ret_done);
-    else if (e->evict && !holds_nothing(table, e->segment))
+    else if (e->evict && !fkv_holds_nothing(table, e->segment))
         status = fkv_evict_run(table, e->segment, ret_done);
     if (status == FKV_OK && *ret_done)
         return free_victim(table, e);
@@ -245,100 +241,4 @@ bool fkv_reclaim_ahead(fkv_table *table) {
     fkv_append_close(table);
     fkv_write_end(table);
     return freed;
-}
-
-/* ---- runs ----------------------------------------------------------------------------------- */
-
-/* What emptying costs: bytes to copy, or UINT64_MAX if the segment is somebody's. */
-static uint64_t cost(const fkv_table *table, uint32_t segment) {
-    int64_t live = atomic_load_explicit(&table->heads[segment].live_bytes, memory_order_relaxed);
-    switch (FKV_STATE_KIND(fkv_state_of(table, segment))) {
-    case FKV_SEGMENT_FREE:
-    case FKV_SEGMENT_ABSENT:
-        return 0;
-    case FKV_SEGMENT_CLOSED:
-        return live > 0 ? (uint64_t)live : 0;
-    default:
-        return UINT64_MAX;
-    }
-}
-
-/* The emptiest stretch, if what lives in it fits half of the reserve. */
-static uint32_t cheapest_stretch(const fkv_table *table, uint32_t length) {
-    uint64_t best_cost = table->geometry.reserve_segments * table->segment_bytes / 2 + 1, sum = 0;
-    uint32_t best = FKV_NO_SEGMENT, clear = 0; /* segments since the last that is taken */
-    for (uint32_t i = 0; i < table->geometry.segment_count; i++) {
-        uint64_t c = cost(table, i);
-        clear = c == UINT64_MAX ? 0 : clear + 1;
-        sum = c == UINT64_MAX ? 0 : sum + c;
-        if (clear > length)
-            sum -= cost(table, i - length);
-        if (clear >= length && sum < best_cost)
-            best_cost = sum, best = i + 1 - length;
-    }
-    return best;
-}
-
-/* Makes the free segments of a stretch ours, so that the copies do not go there. */
-static fkv_status claim_free(fkv_table *table, uint32_t first, uint32_t length) {
-    fkv_status status = fkv_list_lock(table);
-    if (status != FKV_OK)
-        return status;
-    for (uint32_t i = first; i < first + length; i++)
-        if (FKV_STATE_KIND(fkv_state_of(table, i)) == FKV_SEGMENT_FREE) {
-            atomic_store(&table->heads[i].append, 0);
-            atomic_store(&table->heads[i].walked, 0);
-            atomic_store(&table->heads[i].state, victim_state(table, 0));
-            atomic_fetch_sub(&table->header->free_segments, 1);
-        }
-    fkv_list_unlock(table);
-    return FKV_OK;
-}
-
-static fkv_status empty_stretch(fkv_table *table, uint32_t first, uint32_t length) {
-    for (uint32_t i = first; i < first + length; i++) {
-        uint64_t state = FKV_STATE(FKV_SEGMENT_CLOSED, 0, 0);
-        if (!atomic_compare_exchange_strong(&table->heads[i].state, &state,
-                                            victim_state(table, 0)))
-            continue; /* absent, ours already, or lost to somebody: then it is no run */
-        fkv_emptying e = {.segment = i, .queue = fkv_queue_of(table, i)};
-        bool done;
-        fkv_status status = fkv_empty_some(table, &e, UINT64_MAX / 2, &done);
-        if (status != FKV_OK) {
-            put_back(table, i);
-            return status;
-        }
-    }
-    return FKV_OK;
-}
-
-/* The stretch is freed and taken in one go, so that nobody gets a part of it first. */
-static fkv_status take_stretch(fkv_table *table, uint32_t first, uint32_t length,
-                               enum fkv_queue queue, fkv_status emptied) {
-    fkv_status status = fkv_list_lock(table);
-    for (uint32_t i = first; i < first + length; i++)
-        if (fkv_state_of(table, i) == victim_state(table, 0)) {
-            if (status == FKV_OK)
-                fkv_free_segment_listed(table, i);
-            else
-                put_back(table, i);
-        }
-    if (status != FKV_OK)
-        return status;
-    if (emptied == FKV_OK)
-        emptied = fkv_take_stretch_listed(table, first, length, queue);
-    fkv_list_unlock(table);
-    return emptied;
-}
-
-fkv_status fkv_reclaim_stretch(fkv_table *table, uint32_t length, enum fkv_queue queue,
-                               uint32_t *ret) {
-    uint32_t first = cheapest_stretch(table, length);
-    if (first == FKV_NO_SEGMENT)
-        return FKV_MISS;
-    fkv_status status = claim_free(table, first, length);
-    if (status == FKV_OK)
-        status = empty_stretch(table, first, length);
-    *ret = first;
-    return take_stretch(table, first, length, queue, status);
 }

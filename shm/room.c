@@ -8,6 +8,7 @@
 #define ROOM_TRIES 128 /* a bound on the work of one writer, never met unless all items are huge */
 #define INDEX_TRIES 16
 #define SWEEP_PARTS 32
+#define SLIDE_TIMES 4  /* segments of runs moved at most, for each that is wanted */
 #define TRIES_ALONE 3  /* with nothing to reclaim: somebody may have been at it when we looked */
 #define NAP_US 100     /* while others are at it; doubles with every eighth try, five times */
 
@@ -17,6 +18,7 @@ typedef struct wanted {
     enum fkv_queue queue;
     enum fkv_room kind;
     uint32_t length, tries;
+    uint32_t moved; /* segments of runs that were in the way */
     uint32_t run; /* that reclaim has taken for it, or FKV_NO_SEGMENT */
     bool disk_full; /* the kernel has refused, so what the limit leaves is not to be had */
 } wanted;
@@ -185,14 +187,26 @@ static bool await_room(fkv_table *table, const wanted *want) {
     return true;
 }
 
-/* For a run a stretch is emptied, unless too much lives everywhere: then garbage comes first. */
+/* For a run: dead ones go, then a stretch is emptied. If there is none, runs are in the way, and
+ * one moves; or too much lives everywhere, and garbage comes first. */
+static fkv_status reclaim_for_run(fkv_table *table, wanted *want) {
+    uint32_t run, moved = 0;
+    fkv_status status = fkv_reclaim_dead_run(table);
+    if (status != FKV_MISS)
+        return status;
+    status = fkv_reclaim_stretch(table, want->length, want->queue, &run);
+    if (status == FKV_OK)
+        want->run = run;
+    if (status != FKV_MISS || want->moved >= SLIDE_TIMES * want->length ||
+        fkv_segments_available(table) < want->length + table->geometry.reserve_segments / 2)
+        return status;
+    status = fkv_slide_one(table, want->length, &moved);
+    want->moved += moved;
+    return status;
+}
+
 static fkv_status reclaim(fkv_table *table, wanted *want) {
-    fkv_status status = want->length > 1 ? fkv_reclaim_dead_run(table) : FKV_MISS;
-    if (want->length > 1 && status == FKV_MISS) {
-        uint32_t run;
-        if ((status = fkv_reclaim_stretch(table, want->length, want->queue, &run)) == FKV_OK)
-            want->run = run;
-    }
+    fkv_status status = want->length > 1 ? reclaim_for_run(table, want) : FKV_MISS;
     return status == FKV_MISS || status == FKV_FULL ? fkv_reclaim_one(table) : status;
 }
 
@@ -255,7 +269,7 @@ static fkv_item *run_room(fkv_table *table, wanted *want, fkv_status *ret_status
 
 fkv_item *fkv_append_room(fkv_table *table, uint64_t bytes, enum fkv_queue queue,
                           enum fkv_room kind, fkv_status *ret_status) {
-    wanted want = {bytes, queue, kind, 1, 0, FKV_NO_SEGMENT, false};
+    wanted want = {bytes, queue, kind, 1, 0, 0, FKV_NO_SEGMENT, false};
     if (bytes > table->segment_bytes)
         return run_room(table, &want, ret_status);
     fkv_item *item = open_room(table, bytes, queue);

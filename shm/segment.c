@@ -98,16 +98,16 @@ static fkv_status prepare_listed(fkv_table *table, uint32_t segment, enum fkv_qu
     return FKV_OK;
 }
 
+/* Single segments lie at the low end and runs at the high end, so that they get into each other's
+ * way as late as can be. `rotor` is where the lowest may be. */
 static uint32_t find_listed(fkv_table *table, enum fkv_segment_state kind) {
     fkv_header *h = table->header;
     const fkv_geometry *g = &table->geometry;
     uint32_t start = atomic_load(&h->rotor) % g->segment_count;
     for (uint32_t i = 0; i < g->segment_count; i++) {
         uint32_t segment = (start + i) % g->segment_count;
-        if (kind_of(table, segment) == kind) {
-            atomic_store(&h->rotor, segment + 1);
+        if (kind_of(table, segment) == kind)
             return segment;
-        }
     }
     return FKV_NO_SEGMENT;
 }
@@ -129,19 +129,28 @@ static fkv_status take_one_listed(fkv_table *table, enum fkv_queue queue, enum f
     if (status != FKV_OK)
         return status;
     set_state(table, segment, owned(table, FKV_SEGMENT_OPEN, 0));
+    atomic_store(&table->header->rotor, segment + 1);
     *ret = segment;
     return FKV_OK;
 }
 
-/* First of `length` neighbours, from `from` to before `to`, that are all free or absent. */
+/* Keeps a free or absent segment from everybody else. */
+fkv_status fkv_claim_free_listed(fkv_table *table, uint32_t segment) {
+    fkv_status status = prepare_listed(table, segment, FKV_QUEUE_SMALL);
+    if (status == FKV_OK)
+        set_state(table, segment, owned(table, FKV_SEGMENT_VICTIM, 0));
+    return status;
+}
+
+/* First of the highest `length` neighbours, from `from` to before `to`, that are free or absent. */
 static uint32_t find_neighbours(const fkv_table *table, uint32_t length, uint32_t from,
                                 uint32_t to) {
     uint32_t found = 0;
-    for (uint32_t i = from; i < to; i++) {
+    for (uint32_t i = to; i-- > from;) {
         enum fkv_segment_state kind = kind_of(table, i);
         found = kind == FKV_SEGMENT_FREE || kind == FKV_SEGMENT_ABSENT ? found + 1 : 0;
         if (found == length)
-            return i + 1 - length;
+            return i;
     }
     return FKV_NO_SEGMENT;
 }
@@ -163,8 +172,10 @@ static fkv_status take_run_at_listed(fkv_table *table, uint32_t first, uint32_t 
 }
 
 static fkv_status take_run_listed(fkv_table *table, uint32_t length, enum fkv_queue queue,
-                                  uint32_t *ret) {
-    if (fkv_segments_available(table) < length + table->geometry.reserve_segments)
+                                  enum fkv_room kind, uint32_t *ret) {
+    uint32_t reserve = table->geometry.reserve_segments;
+    uint32_t keep = kind == FKV_ROOM_RESERVE ? reserve / 2 : reserve;
+    if (fkv_segments_available(table) < length + keep)
         return FKV_FULL;
     *ret = find_neighbours(table, length, 0, table->geometry.segment_count);
     return *ret == FKV_NO_SEGMENT ? FKV_FULL : take_run_at_listed(table, *ret, length, queue);
@@ -185,7 +196,7 @@ fkv_status fkv_take_segments(fkv_table *table, uint32_t length, enum fkv_queue q
     fkv_status status = fkv_list_lock(table);
     if (status != FKV_OK)
         return status;
-    status = length > 1 ? take_run_listed(table, length, queue, ret)
+    status = length > 1 ? take_run_listed(table, length, queue, kind, ret)
                         : take_one_listed(table, queue, kind, ret);
     fkv_list_unlock(table);
     return status;
@@ -202,6 +213,8 @@ static void free_one_listed(fkv_table *table, uint32_t segment) {
     atomic_fetch_add_explicit(&table->heads[segment].generation, 1, memory_order_release);
     set_state(table, segment, FKV_STATE(FKV_SEGMENT_FREE, 0, 0));
     atomic_fetch_add(&table->header->free_segments, 1);
+    if (segment < atomic_load(&table->header->rotor))
+        atomic_store(&table->header->rotor, segment);
 }
 
 /* Frees a segment or a whole run that no slot names any more. A run is shortened from its end,

@@ -40,7 +40,7 @@ class Entry:
 def as_integer(value: bytes) -> int | None:
     """As the table reads it: the shortest decimal form, within 64 bits."""
     text = value.decode("ascii", "replace")
-    if not text.lstrip("-").isdigit() or str(int(text)) != text:
+    if len(text) > 20 or not text.lstrip("-").isdigit() or str(int(text)) != text:
         return None
     return int(text) if -(2**63) <= int(text) < 2**63 else None
 

@@ -360,6 +360,22 @@ TEST(kill_everywhere_in_a_set_that_clears_a_stretch_for_a_run) {
     kill_everywhere(&s, set_targets);
 }
 
+TEST(kill_everywhere_in_a_set_that_moves_a_run_out_of_the_way) {
+    scene s = new_scene(4 * MIB);
+    unsigned count = 100;
+    while (put_stamped(s.actor, count, 1, 2 * s.actor->segment_bytes - 100) == FKV_OK)
+        count++;
+    for (unsigned i = 100; i < count; i++)
+        if (i % 2 == 0)
+            keep_other(&s, i);
+        else
+            CHECK_OK(drop_number(s.actor, i));
+    s.looks = 100;
+    s.change = (change){3, 1, 1, 9};
+    s.size = s.actor->segment_bytes * 5 - 100;
+    kill_everywhere(&s, set_targets);
+}
+
 TEST(kill_everywhere_in_a_set_that_frees_a_dead_run) {
     scene s = new_scene(4 * MIB);
     CHECK_OK(put_stamped(s.actor, 90000, 1, 6 * s.actor->segment_bytes));
