@@ -61,6 +61,10 @@ bench: build  ## both sides of each comparison in one interleaved run
 	$(BIN)/python -m pip install -qq --editable '.[bench]'
 	$(BIN)/python -m forkkv.perf.bench
 
+bench-eviction: build  ## miss ratios at equal memory beside redis-server and memcached; draws docs/images
+	$(BIN)/python -m pip install -qq --editable '.[bench]'
+	$(BIN)/python -m forkkv.perf.bench_eviction --plots docs/images
+
 golden: build  ## rewrite the recorded reports that the tests compare with
 	$(BIN)/python tests/golden.py
 
@@ -74,6 +78,6 @@ clean:
 	$(MAKE) --no-print-directory -C forkkv/wire/tests clean
 
 help:
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-.PHONY: all build demo test pytest lint types san tsan mutants storm model crash bench golden format clean help
+.PHONY: all build demo test pytest lint types san tsan mutants storm model crash bench bench-eviction golden format clean help
