@@ -65,6 +65,10 @@ bench-eviction: build  ## miss ratios at equal memory beside redis-server and me
 	$(BIN)/python -m pip install -qq --editable '.[bench]'
 	$(BIN)/python -m forkkv.perf.bench_eviction --plots docs/images
 
+bench-big: build  ## 50 million items in 6 GiB: filled, read beside py-lmdb, iterated, checked
+	$(BIN)/python -m pip install -qq --editable '.[bench]'
+	$(BIN)/python -m forkkv.perf.bench_big
+
 golden: build  ## rewrite the recorded reports that the tests compare with
 	$(BIN)/python tests/golden.py
 
@@ -80,4 +84,4 @@ clean:
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-.PHONY: all build demo test pytest lint types san tsan mutants storm model crash bench bench-eviction golden format clean help
+.PHONY: all build demo test pytest lint types san tsan mutants storm model crash bench bench-eviction bench-big golden format clean help

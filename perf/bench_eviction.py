@@ -22,7 +22,7 @@ from forkkv.perf.simulators import lru, s3fifo
 from forkkv.perf.traces import Workload, same_size, workloads
 
 BATCH: Final = 32
-SHARES: Final = (0.025, 0.05, 0.1, 0.2, 0.4)  # of the keys that redis-server holds
+SHARES: Final = (0.05, 0.1, 0.2, 0.4)  # of the keys that redis-server holds
 OURS, THEIRS = "forkkv s3fifo", "redis allkeys-lru"
 LIMITS: Final = {"zipf 0.99": 0.75, "zipf 0.99, 10 % scan": 0.78, "loop of 1.2 caches": 1.05}
 
