@@ -400,8 +400,10 @@ void fkv_recount_locked(fkv_table *table, fkv_partition *partition) {
     uint64_t shape = atomic_load_explicit(&partition->shape, memory_order_relaxed);
     uint32_t pages = fkv_page_count(table, shape);
     tally total = {0};
-    for (uint32_t i = 0; i < pages; i++)
+    for (uint32_t i = 0; i < pages; i++) {
+        prefetch_items(table, fkv_index_page(table, partition, i));
         recount_page(table, fkv_index_page(table, partition, i), i, pages, &total);
+    }
     atomic_store_explicit(&partition->used, total.used, memory_order_relaxed);
     for (unsigned d = 0; d < FKV_DATABASES; d++) {
         atomic_store_explicit(&partition->keys[d], total.keys[d], memory_order_relaxed);
