@@ -17,7 +17,7 @@ from forkkv.signals import block_signals, take_signal
 
 PAUSE_MIN = 0.002  # seconds, while there is work
 PAUSE_MAX = 0.25
-SWEEPS_PER_ROUND = 16  # a whole idle round of the table takes this many pauses
+SWEEP_PAGES = 64  # of the index, between two looks at everything else: some milliseconds
 REPAIR_SECONDS = 0.5
 SHRINK_SECONDS = 0.05
 
@@ -29,7 +29,6 @@ class Keeper:
         self.table = table
         self.master_pid = master_pid
         enroll(table, KEEPER, 0, master_pid)
-        self.batch = max(1, table.facts()["partitions"] // SWEEPS_PER_ROUND)
         self.next_repair = 0.0
         self.quiet = Quiet(table)
 
@@ -51,7 +50,7 @@ class Keeper:
     def work(self) -> bool:
         """One small piece of everything; whether there was anything to do."""
         self.table.heartbeat()
-        worked = self.table.sweep(self.batch) > 0
+        _, worked = self.table.sweep(SWEEP_PAGES)  # all that is due, unless that is more
         worked |= self.table.reclaim_ahead()
         now = time.monotonic()
         if now >= self.next_repair:

@@ -124,6 +124,12 @@ static bool broken_slot(checker *c, slot_place at, const char *what) {
                   at.bucket, at.index, what);
 }
 
+/* Whether the segment says that it has something which lasts as long as the item. */
+static bool is_covered(const fkv_head *head, const fkv_item *item) {
+    int64_t expires = fkv_item_expiry(item);
+    return atomic_load(&head->expires_max_ms) >= (expires == 0 ? INT64_MAX : expires);
+}
+
 static const char *item_fault(const fkv_table *table, uint64_t slot) {
     uint64_t offset = fkv_slot_offset(slot);
     if (offset < table->geometry.segments_off || offset >= table->geometry.activity_off)
@@ -142,6 +148,8 @@ static const char *item_fault(const fkv_table *table, uint64_t slot) {
     if (kind != FKV_SEGMENT_RUN &&
         offset - fkv_segment_offset(table, segment) < atomic_load(&table->heads[segment].walked))
         return "names an item that reclaim has passed by";
+    if (!is_covered(&table->heads[segment], item))
+        return "names an item that expires later than its segment says";
     if (item->key_size == 0 || (item->flags & FKV_ITEM_INTENT))
         return "names something without a key";
     if (item->database != FKV_SLOT_DATABASE(slot))
@@ -189,12 +197,13 @@ static bool check_page(checker *c, uint32_t partition, uint32_t page_index, coun
             total->used++;
             total->keys[FKV_SLOT_DATABASE(slot)]++;
             total->expiring[FKV_SLOT_DATABASE(slot)] += (slot & FKV_SLOT_EXPIRES) != 0;
-            due = fkv_sooner(due, fkv_due_at(fkv_item_expiry(fkv_slot_item(c->table, slot))));
+            due = fkv_sooner(due, fkv_due_at(c->table,
+                                             fkv_item_expiry(fkv_slot_item(c->table, slot))));
         }
     uint32_t said = atomic_load(fkv_due_of(c->table, page));
     if (due != 0 && fkv_sooner(due, said) != said)
-        return broken(c, "partition %u, page %u: a key expires at second %u, but the page is due "
-                      "at %u", partition, page_index, due, said);
+        return broken(c, "partition %u, page %u: a key expires at step %u, but the page is due at "
+                      "%u", partition, page_index, due, said);
     return true;
 }
 

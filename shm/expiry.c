@@ -17,7 +17,7 @@ static uint64_t sweep_page_locked(fkv_table *table, fkv_partition *partition, fk
         if (item == NULL)
             continue;
         if (fkv_item_expiry(item) > now_ms) {
-            due = fkv_sooner(due, fkv_due_at(fkv_item_expiry(item)));
+            due = fkv_sooner(due, fkv_due_at(table, fkv_item_expiry(item)));
             continue;
         }
         fkv_slot_store_locked(table, partition, slot_at, 0, fkv_item_hash(table, item));
@@ -34,41 +34,60 @@ static bool anything_expires(const fkv_partition *partition) {
     return false;
 }
 
-static uint64_t sweep_partition(fkv_table *table, fkv_partition *partition) {
-    uint64_t removed = 0;
-    for (uint32_t p = 0;; p++) {
-        uint64_t shape = atomic_load_explicit(&partition->shape, memory_order_acquire);
-        fkv_page *page = fkv_index_page(table, partition, p);
-        if (p >= fkv_page_count(table, shape))
-            return removed;
-        if (!fkv_is_due(table, page, fkv_now_ms()))
+typedef struct sweep {
+    int64_t now_ms; /* when it began */
+    uint64_t removed;
+    unsigned pages; /* that may still be looked at */
+} sweep;
+
+/* Once round the partition, from where the last sweep stopped. False: no more pages allowed. */
+static bool sweep_partition(fkv_table *table, fkv_partition *partition, sweep *s) {
+    uint64_t shape = atomic_load_explicit(&partition->shape, memory_order_acquire);
+    uint32_t count = fkv_page_count(table, shape), start = table->sweep_page;
+    uint32_t now = fkv_due_at(table, s->now_ms);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t at = (start + i) % count;
+        fkv_page *page = fkv_index_page(table, partition, at);
+        if (!fkv_is_due(table, page, now))
             continue;
+        table->sweep_page = at;
+        if (s->pages == 0)
+            return false;
+        s->pages--;
         fkv_prefetch_expiring(table, page);
         if (fkv_partition_lock(table, partition) != FKV_OK)
-            return removed;
-        removed += sweep_page_locked(table, partition, page, fkv_now_ms());
+            break;
+        s->removed += sweep_page_locked(table, partition, page, s->now_ms);
         fkv_partition_unlock(table, partition);
     }
+    table->sweep_page = 0;
+    return true;
 }
 
 /* The same from within an operation that lacks room; no lock held. */
-uint64_t fkv_sweep_some(fkv_table *table, unsigned partitions) {
-    fkv_header *h = table->header;
-    const fkv_geometry *g = &table->geometry;
-    uint64_t removed = 0;
-    for (unsigned i = 0; i < partitions && i < g->partition_count; i++) {
-        uint32_t at = atomic_fetch_add(&h->sweep_partition, 1) % g->partition_count;
-        if (anything_expires(&table->partitions[at]))
-            removed += sweep_partition(table, &table->partitions[at]);
+uint64_t fkv_sweep_some(fkv_table *table, unsigned pages, bool *ret_more) {
+    uint32_t count = table->geometry.partition_count;
+    uint32_t start = atomic_load(&table->header->sweep_partition) % count, passed = 0;
+    sweep s = {fkv_now_ms(), 0, pages};
+    for (; passed < count; passed++) {
+        fkv_partition *partition = &table->partitions[(start + passed) % count];
+        if (anything_expires(partition) && !sweep_partition(table, partition, &s))
+            break;
     }
-    fkv_count_up(table->own, FKV_COUNT_expired, removed);
-    return removed;
+    atomic_store(&table->header->sweep_partition, (start + passed) % count);
+    fkv_count_up(table->own, FKV_COUNT_expired, s.removed);
+    *ret_more = passed < count;
+    return s.removed;
 }
 
-uint64_t fkv_sweep(fkv_table *table, unsigned partitions) {
-    if (fkv_write_begin(table) != FKV_OK)
-        return 0;
-    uint64_t removed = fkv_sweep_some(table, partitions);
-    fkv_write_end(table);
+uint64_t fkv_sweep(fkv_table *table, unsigned pages, bool *ret_more) {
+    bool more = false;
+    uint64_t removed = 0;
+    if (fkv_write_begin(table) == FKV_OK) {
+        removed = fkv_sweep_some(table, pages, &more);
+        fkv_write_end(table);
+    }
+    if (ret_more != NULL)
+        *ret_more = more;
     return removed;
 }

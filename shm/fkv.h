@@ -216,6 +216,10 @@ fkv_status fkv_get(fkv_table *table, const fkv_key *key, fkv_sink *sink);
 /* Size in bytes of the value; FKV_MISS leaves 0. */
 fkv_status fkv_size(fkv_table *table, const fkv_key *key, uint64_t *ret_size);
 
+/* The time that decides what has expired, in milliseconds since the epoch: a key whose expiry is
+ * this or less is gone. */
+int64_t fkv_now_ms(void);
+
 /* Expiry as milliseconds since the epoch, 0 when it has none. */
 fkv_status fkv_expiry(fkv_table *table, const fkv_key *key, int64_t *ret_at_ms);
 
@@ -297,9 +301,10 @@ fkv_status fkv_clear(fkv_table *table, unsigned database);
 
 /* ---- upkeep: any participant may call these; the keeper does --------------------------------- */
 
-/* Removes expired keys from the next `partitions` partitions of an endless round. Returns how many
- * keys it removed. */
-uint64_t fkv_sweep(fkv_table *table, unsigned partitions);
+/* Removes what has expired from the next pages of the index that are due, `pages` at most (a page
+ * has 448 slots), in an endless round. Returns how many keys it removed; *ret_more (or NULL): it
+ * stopped before it had been round, so there may be more. Holds a lock for one page at a time. */
+uint64_t fkv_sweep(fkv_table *table, unsigned pages, bool *ret_more);
 
 /* Frees at most one segment if fewer than the low-water mark are free. Returns whether it did. */
 bool fkv_reclaim_ahead(fkv_table *table);

@@ -231,10 +231,14 @@ static inline void add32(_Atomic uint32_t *counter, int by) {
 static void count_key(fkv_partition *partition, uint64_t slot, int by) {
     if (slot == 0)
         return;
+    _Atomic uint32_t *expiring = &partition->expiring[FKV_SLOT_DATABASE(slot)];
+    bool expires = slot & FKV_SLOT_EXPIRES;
+    if (expires && by > 0) /* first, and last: where it is 0 nobody looks for what has expired */
+        add32(expiring, by);
     add32(&partition->used, by);
     add32(&partition->keys[FKV_SLOT_DATABASE(slot)], by);
-    if (slot & FKV_SLOT_EXPIRES)
-        add32(&partition->expiring[FKV_SLOT_DATABASE(slot)], by);
+    if (expires && by < 0)
+        add32(expiring, by);
 }
 
 static void count_bytes(fkv_table *table, uint64_t slot, int by) {
@@ -384,7 +388,7 @@ static void recount_page(fkv_table *table, fkv_page *page, uint32_t page_index, 
         total->used++;
         total->keys[FKV_SLOT_DATABASE(slot)]++;
         total->expiring[FKV_SLOT_DATABASE(slot)] += (slot & FKV_SLOT_EXPIRES) != 0;
-        due = fkv_sooner(due, fkv_due_at(fkv_item_expiry(item)));
+        due = fkv_sooner(due, fkv_due_at(table, fkv_item_expiry(item)));
         unsigned home = FKV_HASH_BUCKET(hash);
         for (unsigned step = 0; step < (at ^ home); step++)
             passed[home ^ step]++;

@@ -51,6 +51,7 @@ struct fkv_table {
     uint32_t tail[FKV_QUEUES]; /* the segments it appends to, or FKV_NO_SEGMENT; they are ours */
     bool opened[FKV_QUEUES];   /* during an operation, and in between anybody's */
     fkv_emptying emptying;     /* the victim of the last step, if it is not empty yet */
+    uint32_t sweep_page;       /* where the last sweep stopped, within the partition */
     uint64_t copy_credit;      /* bytes that evictions may copy beyond what they must free */
     uint32_t steps_skipped;
     uint64_t appended_bytes;   /* in this operation */
@@ -269,7 +270,6 @@ static inline uint64_t fkv_item_bytes(uint64_t key_size, uint64_t value_size, bo
 static inline uint64_t fkv_item_size(const fkv_item *item) {
     return fkv_item_bytes(item->key_size, item->value_size, item->flags & FKV_ITEM_EXPIRES);
 }
-int64_t fkv_now_ms(void);
 static inline int64_t fkv_item_expiry(const fkv_item *item) { /* 0: never */
     int64_t expires_at_ms = 0;
     if (item->flags & FKV_ITEM_EXPIRES)

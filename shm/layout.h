@@ -138,10 +138,10 @@ typedef struct fkv_partition {
 #define FKV_PAGE_BUCKETS 64
 #define FKV_PAGE_SLOTS (FKV_PAGE_BUCKETS * FKV_BUCKET_SLOTS)
 
-/* Beside each page, whether it is in use or not, lies its due word: a second, since the epoch,
- * before which none of the page's keys expires; 0: none of them ever does. Lowered before a slot
- * with an expiry is stored, raised after a sweep has removed what expired, both under the
- * partition's lock: killed in between leaves it too low, which only costs a look. */
+/* Beside each page, whether it is in use or not, lies its due word: a time before which none of
+ * the page's keys expires, in steps since the table was made (due.c); 0: none of them ever does.
+ * Lowered before a slot with an expiry is stored, raised after a sweep has removed what expired,
+ * both under the partition's lock: killed in between leaves it too low, which only costs a look. */
 typedef _Atomic uint32_t fkv_due;
 
 #define FKV_CLAIMED 0xff
@@ -191,7 +191,8 @@ typedef struct fkv_head {
     _Atomic uint64_t append;     /* bytes written; the owner only. What lies behind is unwritten */
     _Atomic int64_t live_bytes;  /* hint; fkv_recount_live makes it exact */
     _Atomic uint64_t born;       /* header.clock when it was taken: a hint */
-    _Atomic int64_t expires_max_ms; /* latest expiry of its items, INT64_MAX: one never expires */
+    _Atomic int64_t expires_max_ms; /* latest expiry of its items, INT64_MAX: one never expires;
+                                     * raised before the slot of the item is stored */
     _Atomic uint32_t walked; /* everything before this byte is dead, and stays so: who empties the
                               * segment raises it after the last slot into those bytes is gone */
     _Atomic uint32_t queue;  /* enum fkv_queue; set when it is taken; a hint */

@@ -156,12 +156,16 @@ static inline fkv_due *fkv_due_of(const fkv_table *table, const fkv_page *page) 
     uint64_t offset = (uint64_t)((const uint8_t *)page - table->base) - table->geometry.index_off;
     return (fkv_due *)(table->base + table->geometry.due_off) + offset / sizeof(fkv_page);
 }
-static inline bool fkv_is_due(const fkv_table *table, const fkv_page *page, int64_t now_ms) {
-    uint32_t due = atomic_load_explicit(fkv_due_of(table, page), memory_order_relaxed);
-    return due != 0 && due <= now_ms / 1000;
+static inline const _Atomic uint64_t *fkv_slot_at(const fkv_page *page, unsigned i) {
+    return &page->buckets[i / FKV_BUCKET_SLOTS].slots[i % FKV_BUCKET_SLOTS];
 }
-uint64_t fkv_sweep_some(fkv_table *table, unsigned partitions);
-uint32_t fkv_due_at(int64_t expires_at_ms);
+/* `now`: fkv_due_at(now). */
+static inline bool fkv_is_due(const fkv_table *table, const fkv_page *page, uint32_t now) {
+    uint32_t due = atomic_load_explicit(fkv_due_of(table, page), memory_order_relaxed);
+    return due != 0 && due <= now;
+}
+uint64_t fkv_sweep_some(fkv_table *table, unsigned pages, bool *ret_more);
+uint32_t fkv_due_at(const fkv_table *table, int64_t at_ms);
 uint32_t fkv_sooner(uint32_t due, uint32_t other);
 void fkv_note_due_locked(fkv_table *table, const _Atomic uint64_t *slot_at, uint64_t slot);
 void fkv_prefetch_expiring(const fkv_table *table, const fkv_page *page);

@@ -7,8 +7,9 @@
 
 #define ROOM_TRIES 128 /* a bound on the work of one writer, never met unless all items are huge */
 #define INDEX_TRIES 16
-#define SWEEP_PARTS 32
 #define SLIDE_TIMES 4  /* segments of runs moved at most, for each that is wanted */
+#define SWEEP_PAGES 16
+#define SWEEP_TRIES 8
 #define TRIES_ALONE 3  /* with nothing to reclaim: somebody may have been at it when we looked */
 #define NAP_US 100     /* while others are at it; doubles with every eighth try, five times */
 
@@ -210,11 +211,11 @@ static fkv_status reclaim(fkv_table *table, wanted *want) {
     return status == FKV_MISS || status == FKV_FULL ? fkv_reclaim_one(table) : status;
 }
 
-/* Keys that have expired must not keep others out; a few partitions at a time. */
+/* Keys that have expired must not keep others out; a few pages at a time. */
 static bool sweep_for_room(fkv_table *table) {
-    unsigned partitions = table->geometry.partition_count, some = partitions / SWEEP_PARTS;
-    for (unsigned swept = 0; swept < partitions; swept += some)
-        if (fkv_sweep_some(table, some) > 0)
+    bool more = true;
+    for (unsigned tries = 0; more && tries < SWEEP_TRIES; tries++)
+        if (fkv_sweep_some(table, SWEEP_PAGES, &more) > 0)
             return true;
     return false;
 }

@@ -6,6 +6,8 @@
  * changes its bucket only by moving to such a new page, so each is met at least once. */
 #include "internal.h"
 
+#define COUNT_TRIES 64 /* of a partition, while it changes: a sweep of a page is over sooner */
+
 typedef struct place {
     uint32_t partition, page, bucket;
 } place;
@@ -152,27 +154,47 @@ fkv_status fkv_scan(fkv_table *table, unsigned database, uint64_t *cursor, size_
     return status;
 }
 
-/* Adds one partition's keys, less those that have expired and wait for the sweep. Counters and keys
- * are read one after the other: what is written meanwhile may be in one and not in the other. */
-static void count_partition(const fkv_table *table, const fkv_partition *partition,
-                            unsigned database, uint64_t *keys, uint64_t *expiring) {
-    uint64_t all = 0, these = 0, expired = 0;
+typedef struct counted {
+    uint64_t keys, expiring;
+} counted;
+
+static counted read_counters(const fkv_partition *partition, unsigned database) {
+    counted sum = {0, 0};
     for (unsigned d = 0; d < FKV_DATABASES; d++) {
         if (database != FKV_ALL_DATABASES && database != d)
             continue;
-        all += atomic_load_explicit(&partition->keys[d], memory_order_relaxed);
-        these += atomic_load_explicit(&partition->expiring[d], memory_order_relaxed);
+        sum.keys += atomic_load_explicit(&partition->keys[d], memory_order_relaxed);
+        sum.expiring += atomic_load_explicit(&partition->expiring[d], memory_order_relaxed);
     }
-    if (these > 0)
+    return sum;
+}
+
+/* One partition's keys, less those that have expired and wait for the sweep. That removes a page of
+ * them in the time of a look: so if the counters have moved meanwhile, once more. */
+static counted count_partition(const fkv_table *table, const fkv_partition *partition,
+                               unsigned database) {
+    counted sum = read_counters(partition, database), was;
+    uint64_t expired = 0;
+    for (int tries = 0; sum.expiring > 0 && tries < COUNT_TRIES; tries++) {
+        was = sum;
         expired = fkv_count_expired(table, partition, database);
-    *keys += all > expired ? all - expired : 0;
-    *expiring += these > expired ? these - expired : 0;
+        atomic_thread_fence(memory_order_acquire);
+        sum = read_counters(partition, database);
+        if (sum.keys == was.keys && sum.expiring == was.expiring)
+            break;
+    }
+    sum.keys -= expired < sum.keys ? expired : sum.keys;
+    sum.expiring -= expired < sum.expiring ? expired : sum.expiring;
+    return sum;
 }
 
 uint64_t fkv_count(fkv_table *table, unsigned database, uint64_t *ret_expiring) {
     uint64_t keys = 0, expiring = 0;
-    for (uint32_t i = 0; i < table->geometry.partition_count; i++)
-        count_partition(table, &table->partitions[i], database, &keys, &expiring);
+    for (uint32_t i = 0; i < table->geometry.partition_count; i++) {
+        counted sum = count_partition(table, &table->partitions[i], database);
+        keys += sum.keys;
+        expiring += sum.expiring;
+    }
     if (ret_expiring != NULL)
         *ret_expiring = expiring;
     return keys;

@@ -3,6 +3,7 @@
 Nothing sweeps here: there is no keeper.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,9 @@ from conftest import wait_until
 from door import Door, open_door
 
 import forkkv
+from forkkv import commands
+from forkkv.config import Config
+from forkkv.session import Context, Identity
 
 GONE = 0.03  # seconds to live
 NIL, NONE, ZERO, ONE = b"$-1\r\n", b":-2\r\n", b":0\r\n", b":1\r\n"
@@ -44,7 +48,18 @@ COMMANDS: dict[str, bytes] = {
     "MSETNX k w": ONE,
     "GETSET k w": NIL,
     "INCR k": ONE,
+    "INCRBY k 3": b":3\r\n",
+    "DECR k": b":-1\r\n",
     "APPEND k w": ONE,
+}
+IN_PYTHON: dict[str, bytes] = {
+    "DBSIZE": ZERO,
+    "KEYS *": b"*0\r\n",
+    "SCAN 0 COUNT 1000": b"*2\r\n$1\r\n0\r\n*0\r\n",
+    "INFO keyspace": b"$12\r\n# Keyspace\r\n\r\n",
+    "MEMORY USAGE k": NIL,
+    "OBJECT ENCODING k": NIL,
+    "OBJECT REFCOUNT k": NIL,
 }
 
 
@@ -69,6 +84,20 @@ def test_every_command_finds_nothing(door: Door) -> None:
     for number, (command, reply) in enumerate(COMMANDS.items()):
         words = [f"k{number}" if word == "k" else word for word in command.split()]
         assert peer.call(*words) == reply, command
+    assert door.counts()["expired"] == 0
+
+
+def test_every_command_that_python_answers_finds_nothing(door: Door) -> None:
+    peer = door.connect()
+    identity = Identity(os.getpid(), "run", 0.0)
+    context = Context(Config(), identity, door.table, door.server, 0, commands.COUNTED)
+    client = context.welcome(door.connections[0])
+    door.answers = lambda argv: commands.answer(context, client, argv)
+    for number in range(300):
+        peer.call("SET", f"k{number or ''}", "5", "PX", round(GONE * 1000))
+    wait_until_gone()
+    for command, reply in IN_PYTHON.items():
+        assert peer.call(*command.split()) == reply, command
     assert door.counts()["expired"] == 0
 
 

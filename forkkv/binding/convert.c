@@ -1,6 +1,5 @@
 /* convert.c -- Python objects to keys, values and times, and bytes objects for what comes back. */
 #include <math.h>
-#include <time.h>
 
 #include "table.h"
 
@@ -74,12 +73,6 @@ void table_value_release(table_value *value) {
         PyBuffer_Release(&value->buffer);
 }
 
-int64_t table_now_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Doubles up to 2^53 are exact milliseconds: the year 287396. */
 #define LATEST_MS 9007199254740992.0
 
@@ -102,7 +95,7 @@ bool table_ttl(PyObject *seconds, int64_t *ret_at_ms) {
                      "to remove a key, persist() to remove its expiry", seconds);
         return false;
     }
-    return finish_time(seconds, (double)table_now_ms() + ceil(ahead * 1000), ret_at_ms);
+    return finish_time(seconds, (double)fkv_now_ms() + ceil(ahead * 1000), ret_at_ms);
 }
 
 bool table_time(PyObject *seconds, int64_t *ret_at_ms) {

@@ -274,8 +274,8 @@ static PyMethodDef table_methods[] = {
          "retire($self, /)\n--\n\nMarks the table as gone for all who have it open; unlink it "
          "next."),
     ONE("sweep", table_sweep,
-        "sweep($self, partitions, /)\n--\n\nRemoves expired keys from the next partitions; "
-        "returns how many."),
+        "sweep($self, pages, /)\n--\n\nRemoves what has expired from the next pages of the index "
+        "that are due;\nreturns how many keys, and whether there may be more."),
     NONE("reclaim_ahead", table_reclaim_ahead,
          "reclaim_ahead($self, /)\n--\n\nFrees one segment if few are free; returns whether it "
          "did."),

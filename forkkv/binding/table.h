@@ -56,7 +56,6 @@ bool table_ttl(PyObject *seconds, int64_t *ret_at_ms);
 /* The same from seconds since the epoch; what lies before 1970 becomes the first millisecond. */
 bool table_time(PyObject *seconds, int64_t *ret_at_ms);
 
-int64_t table_now_ms(void); /* CLOCK_REALTIME */
 
 /* False, with TypeError set, unless `min` <= count <= `max`. */
 bool table_arity(const char *function, Py_ssize_t count, Py_ssize_t min, Py_ssize_t max);
@@ -106,7 +105,7 @@ PyObject *table_copy(PyObject *self, table_args args, Py_ssize_t count);
 /* table_upkeep.c: what the server's processes do for the table and say of themselves */
 PyObject *table_enroll(PyObject *self, PyObject *args);
 PyObject *table_retire(PyObject *self, PyObject *ignored);
-PyObject *table_sweep(PyObject *self, PyObject *partitions);
+PyObject *table_sweep(PyObject *self, PyObject *pages);
 PyObject *table_reclaim_ahead(PyObject *self, PyObject *ignored);
 PyObject *table_shrink(PyObject *self, PyObject *ignored);
 PyObject *table_purge(PyObject *self, PyObject *ignored);

@@ -298,6 +298,6 @@ PyObject *table_remaining(PyObject *object, PyObject *key_object) {
         return table_raise(self, status);
     if (at_ms == 0)
         Py_RETURN_NONE;
-    int64_t left_ms = at_ms - table_now_ms();
+    int64_t left_ms = at_ms - fkv_now_ms();
     return PyFloat_FromDouble(left_ms > 0 ? (double)left_ms / 1000 : 0.0);
 }

@@ -29,13 +29,17 @@ PyObject *table_retire(PyObject *self, PyObject *Py_UNUSED(ignored)) {
     Py_RETURN_NONE;
 }
 
-PyObject *table_sweep(PyObject *self, PyObject *partitions) {
-    unsigned long count = PyLong_AsUnsignedLong(partitions);
+PyObject *table_sweep(PyObject *self, PyObject *pages) {
+    unsigned long count = PyLong_AsUnsignedLong(pages);
     if (PyErr_Occurred())
         return NULL;
     fkv_table *handle = table_handle((table_object *)self);
     unsigned bounded = count > UINT32_MAX ? UINT32_MAX : (unsigned)count;
-    return handle ? PyLong_FromUnsignedLongLong(fkv_sweep(handle, bounded)) : NULL;
+    bool more;
+    if (!handle)
+        return NULL;
+    uint64_t removed = fkv_sweep(handle, bounded, &more);
+    return Py_BuildValue("(KO)", (unsigned long long)removed, more ? Py_True : Py_False);
 }
 
 PyObject *table_reclaim_ahead(PyObject *self, PyObject *Py_UNUSED(ignored)) {

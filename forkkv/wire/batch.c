@@ -84,7 +84,6 @@ static void execute(door *door, batch *self, batch_entry *entry) {
         .args = &self->reader.args[entry->first_arg],
         .count = entry->count,
         .key = &entry->key,
-        .now_ms = door->now_ms,
     };
     door->reply.failed = false;
     if (!hot_arity_fits(entry->command, entry->count)) {

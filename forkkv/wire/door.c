@@ -49,7 +49,6 @@ void door_use(door *self, fkv_table *table) {
     fkv_activity *activity = fkv_own_activity(table);
     self->table = table;
     self->activity = activity ? activity : &self->uncounted;
-    self->now_ms = (int64_t)(stopwatch_clock_ns(CLOCK_REALTIME) / 1000000);
 }
 
 void door_use_none(door *self) {

@@ -55,7 +55,6 @@ typedef struct door {
     fkv_activity *activity; /* own, or `uncounted` while there is none */
     fkv_activity uncounted;
     stopwatch stopwatch;
-    int64_t now_ms; /* of this tick, since the epoch */
     batch lanes[DOOR_LANES];
     reply reply;    /* of the connection whose requests run; mostly sent and emptied at once */
     buffer scratch; /* of one command */

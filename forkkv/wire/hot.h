@@ -19,7 +19,6 @@ typedef struct hot_call {
     const resp_arg *args; /* args[0] is the name; `count` fits the command's arity */
     size_t count;
     const fkv_key *key; /* args[1] made ready, when the command has a key */
-    int64_t now_ms;     /* of this tick, since the epoch */
 } hot_call;
 
 typedef struct hot_command {

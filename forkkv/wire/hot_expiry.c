@@ -55,11 +55,11 @@ static void expire(hot_call *call, int64_t unit_ms, int64_t base_ms) {
 }
 
 void hot_expire(hot_call *call) {
-    expire(call, 1000, call->now_ms);
+    expire(call, 1000, fkv_now_ms());
 }
 
 void hot_pexpire(hot_call *call) {
-    expire(call, 1, call->now_ms);
+    expire(call, 1, fkv_now_ms());
 }
 
 void hot_expireat(hot_call *call) {
@@ -97,11 +97,11 @@ static void tell_expiry(hot_call *call, int64_t unit_ms, int64_t base_ms) {
 }
 
 void hot_ttl(hot_call *call) {
-    tell_expiry(call, 1000, call->now_ms);
+    tell_expiry(call, 1000, fkv_now_ms());
 }
 
 void hot_pttl(hot_call *call) {
-    tell_expiry(call, 1, call->now_ms);
+    tell_expiry(call, 1, fkv_now_ms());
 }
 
 void hot_expiretime(hot_call *call) {

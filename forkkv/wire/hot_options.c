@@ -46,7 +46,7 @@ static bool read_time(hot_call *call, const resp_arg *arg, int64_t unit_ms, int6
 }
 
 bool hot_read_ttl(hot_call *call, const resp_arg *arg, int64_t unit_ms, int64_t *ret_at_ms) {
-    return read_time(call, arg, unit_ms, call->now_ms, ret_at_ms);
+    return read_time(call, arg, unit_ms, fkv_now_ms(), ret_at_ms);
 }
 
 bool hot_read_options(hot_call *call, size_t first, enum hot_options_of command,
@@ -69,6 +69,6 @@ bool hot_read_options(hot_call *call, size_t first, enum hot_options_of command,
     ret->flags = (chosen[CONDITION] ? chosen[CONDITION]->flag : 0) | (expiry ? expiry->flag : 0);
     ret->get = chosen[ANSWER] != NULL;
     ret->persist = expiry && !expiry->unit_ms && !expiry->flag;
-    return !time || read_time(call, time, expiry->unit_ms, expiry->from_now ? call->now_ms : 0,
+    return !time || read_time(call, time, expiry->unit_ms, expiry->from_now ? fkv_now_ms() : 0,
                               &ret->expires_at_ms);
 }

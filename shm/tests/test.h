@@ -108,6 +108,10 @@ static inline unsigned random_below(uint64_t *state, unsigned n) {
     return (unsigned)(random_next(state) >> 33) % n;
 }
 double seconds_now(void);
+/* The wall clock (clock.c): so many seconds ahead; or not 0: it stands there, but moves on by so
+ * much each time somebody looks. */
+extern _Atomic long clock_step_s;
+extern _Atomic int64_t clock_stand_ms, clock_creep_ms;
 void nap_ms(unsigned ms);
 
 void *shared_pages(size_t size); /* zeroed memory that forked children share */

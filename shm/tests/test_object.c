@@ -182,7 +182,7 @@ TEST(a_retired_table_is_refused_by_every_operation_and_attach) {
     CHECK_STATUS(fkv_scan(table, 0, &cursor, 1, NULL, NULL), FKV_RETIRED);
     CHECK_STATUS(fkv_clear(table, 0), FKV_RETIRED);
     CHECK_STATUS(fkv_check(table, text, sizeof text), FKV_RETIRED);
-    CHECK_EQUAL(fkv_sweep(table, 1), 0);
+    CHECK_EQUAL(fkv_sweep(table, 1, NULL), 0);
     CHECK_EQUAL(fkv_repair(table), 0);
     CHECK(!fkv_reclaim_ahead(table));
     EXPECT_FAULT(attach(table->fd, &fault), FKV_RETIRED, "unlinked");

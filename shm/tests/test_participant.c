@@ -105,7 +105,7 @@ TEST(an_observer_changes_nothing_and_stays_one_after_fork) {
     CHECK_STATUS(fkv_clear(observer, 0), FKV_READ_ONLY);
     CHECK_STATUS(fkv_enroll(observer, FKV_WORKER, 0), FKV_READ_ONLY);
     CHECK_STATUS(fkv_check(observer, text, sizeof text), FKV_READ_ONLY);
-    CHECK_EQUAL(fkv_repair(observer) + fkv_sweep(observer, 64) + fkv_reclaim_ahead(observer), 0);
+    CHECK_EQUAL(fkv_repair(observer) + fkv_sweep(observer, 64, NULL) + fkv_reclaim_ahead(observer), 0);
     wait_child(start_child(look_in_child, observer, NULL));
     fkv_detach(observer);
     CHECK_TEXT(text_at(table, "k"), "v");

@@ -131,7 +131,7 @@ static void fill_and_clear(turn *t) {
 
 static void keep_house(turn *t) {
     fkv_reclaim_ahead(t->table);
-    fkv_sweep(t->table, 8);
+    fkv_sweep(t->table, 8, NULL);
     fkv_repair(t->table);
 }
 

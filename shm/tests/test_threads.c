@@ -83,7 +83,7 @@ static void use_many(worker *w, unsigned number) {
         break;
     default:
         fkv_reclaim_ahead(w->table);
-        fkv_sweep(w->table, 4);
+        fkv_sweep(w->table, 4, NULL);
         fkv_prefetch_item(w->table, &keys[0]);
     }
 }
