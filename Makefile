@@ -69,6 +69,9 @@ bench-big: build  ## 50 million items in 6 GiB: filled, read beside py-lmdb, ite
 	$(BIN)/python -m pip install -qq --editable '.[bench]'
 	$(BIN)/python -m forkkv.perf.bench_big
 
+bench-expiry: build  ## a million keys that expire at once: whom that makes wait
+	$(BIN)/python -m forkkv.perf.bench_expiry
+
 golden: build  ## rewrite the recorded reports that the tests compare with
 	$(BIN)/python tests/golden.py
 
@@ -82,6 +85,6 @@ clean:
 	$(MAKE) --no-print-directory -C forkkv/wire/tests clean
 
 help:
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-.PHONY: all build demo test pytest lint types san tsan mutants storm model crash bench bench-eviction bench-big golden format clean help
+.PHONY: all build demo test pytest lint types san tsan mutants storm model crash bench bench-eviction bench-big bench-expiry golden format clean help

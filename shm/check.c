@@ -185,7 +185,7 @@ typedef struct counts {
 
 static bool check_page(checker *c, uint32_t partition, uint32_t page_index, counts *total) {
     fkv_page *page = fkv_index_page(c->table, &c->table->partitions[partition], page_index);
-    uint32_t due = 0;
+    int64_t due_ms = 0;
     for (uint32_t b = 0; b < FKV_PAGE_BUCKETS; b++)
         for (uint32_t i = 0; i < FKV_BUCKET_SLOTS; i++) {
             slot_place at = {partition, page_index, b, i};
@@ -197,13 +197,12 @@ static bool check_page(checker *c, uint32_t partition, uint32_t page_index, coun
             total->used++;
             total->keys[FKV_SLOT_DATABASE(slot)]++;
             total->expiring[FKV_SLOT_DATABASE(slot)] += (slot & FKV_SLOT_EXPIRES) != 0;
-            due = fkv_sooner(due, fkv_due_at(c->table,
-                                             fkv_item_expiry(fkv_slot_item(c->table, slot))));
+            due_ms = fkv_sooner(due_ms, fkv_item_expiry(fkv_slot_item(c->table, slot)));
         }
-    uint32_t said = atomic_load(fkv_due_of(c->table, page));
-    if (due != 0 && fkv_sooner(due, said) != said)
-        return broken(c, "partition %u, page %u: a key expires at step %u, but the page is due at "
-                      "%u", partition, page_index, due, said);
+    int64_t said_ms = atomic_load(fkv_due_of(c->table, page));
+    if (due_ms != 0 && fkv_sooner(due_ms, said_ms) != said_ms)
+        return broken(c, "partition %u, page %u: a key expires at %lld ms, but the page is due at "
+                      "%lld", partition, page_index, (long long)due_ms, (long long)said_ms);
     return true;
 }
 

@@ -6,20 +6,6 @@
 #include "internal.h"
 
 #define BYTES_AHEAD 1024 /* the processor itself looks ahead only to the end of a page */
-#define STEP_MS 16 /* so that a word lasts for two years of a table; later is as good as then */
-
-/* The due word for a time, 1 for all before the table was made. 0 stays 0, which is never. */
-uint32_t fkv_due_at(const fkv_table *table, int64_t at_ms) {
-    int64_t created_ms = (int64_t)table->header->created_ms;
-    if (at_ms == 0 || at_ms <= created_ms)
-        return at_ms != 0;
-    uint64_t steps = 1 + ((uint64_t)at_ms - (uint64_t)created_ms) / STEP_MS;
-    return steps < UINT32_MAX ? (uint32_t)steps : UINT32_MAX;
-}
-
-uint32_t fkv_sooner(uint32_t due, uint32_t other) {
-    return due == 0 || (other != 0 && other < due) ? other : due;
-}
 
 /* To be called before `slot` is stored. */
 void fkv_note_due_locked(fkv_table *table, const _Atomic uint64_t *slot_at, uint64_t slot) {
@@ -29,8 +15,8 @@ void fkv_note_due_locked(fkv_table *table, const _Atomic uint64_t *slot_at, uint
     const fkv_page *page =
         (const fkv_page *)((uintptr_t)slot_at & ~(uintptr_t)(sizeof(fkv_page) - 1));
     fkv_due *due = fkv_due_of(table, page);
-    uint32_t before = atomic_load_explicit(due, memory_order_relaxed);
-    uint32_t after = fkv_sooner(before, fkv_due_at(table, fkv_item_expiry(item)));
+    int64_t before = atomic_load_explicit(due, memory_order_relaxed);
+    int64_t after = fkv_sooner(before, fkv_item_expiry(item));
     if (after != before)
         atomic_store_explicit(due, after, memory_order_release);
 }
@@ -122,10 +108,9 @@ uint64_t fkv_count_expired(const fkv_table *table, const fkv_partition *partitio
                            unsigned database) {
     uint64_t expired = 0, shape = atomic_load_explicit(&partition->shape, memory_order_acquire);
     int64_t now_ms = fkv_now_ms();
-    uint32_t now = fkv_due_at(table, now_ms);
     for (uint32_t p = 0; p < fkv_page_count(table, shape); p++) {
         const fkv_page *page = fkv_index_page(table, partition, p);
-        if (!fkv_is_due(table, page, now))
+        if (!fkv_is_due(table, page, now_ms))
             continue;
         expired += count_page(table, page, database, now_ms);
     }

@@ -8,7 +8,7 @@
 static uint64_t sweep_page_locked(fkv_table *table, fkv_partition *partition, fkv_page *page,
                                   int64_t now_ms) {
     uint64_t removed = 0;
-    uint32_t due = 0;
+    int64_t due_ms = 0;
     for (unsigned i = 0; i < FKV_PAGE_SLOTS; i++) {
         _Atomic uint64_t *slot_at =
             &page->buckets[i / FKV_BUCKET_SLOTS].slots[i % FKV_BUCKET_SLOTS];
@@ -17,13 +17,13 @@ static uint64_t sweep_page_locked(fkv_table *table, fkv_partition *partition, fk
         if (item == NULL)
             continue;
         if (fkv_item_expiry(item) > now_ms) {
-            due = fkv_sooner(due, fkv_due_at(table, fkv_item_expiry(item)));
+            due_ms = fkv_sooner(due_ms, fkv_item_expiry(item));
             continue;
         }
         fkv_slot_store_locked(table, partition, slot_at, 0, fkv_item_hash(table, item));
         removed++;
     }
-    atomic_store_explicit(fkv_due_of(table, page), due, memory_order_release);
+    atomic_store_explicit(fkv_due_of(table, page), due_ms, memory_order_release);
     return removed;
 }
 
@@ -44,11 +44,10 @@ typedef struct sweep {
 static bool sweep_partition(fkv_table *table, fkv_partition *partition, sweep *s) {
     uint64_t shape = atomic_load_explicit(&partition->shape, memory_order_acquire);
     uint32_t count = fkv_page_count(table, shape), start = table->sweep_page;
-    uint32_t now = fkv_due_at(table, s->now_ms);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t at = (start + i) % count;
         fkv_page *page = fkv_index_page(table, partition, at);
-        if (!fkv_is_due(table, page, now))
+        if (!fkv_is_due(table, page, s->now_ms))
             continue;
         table->sweep_page = at;
         if (s->pages == 0)

@@ -300,8 +300,8 @@ static fkv_status reserve_index(fkv_table *table, fkv_partition *partition, uint
 /* Copies to `upper` every slot of `lower` whose hash says so. They stay in `lower` too. */
 static void copy_moving(fkv_table *table, fkv_page *lower, fkv_page *upper, uint32_t page_bit) {
     memset(upper, 0, sizeof *upper); /* a growth that was killed may have left slots */
-    uint32_t due = atomic_load_explicit(fkv_due_of(table, lower), memory_order_relaxed);
-    atomic_store_explicit(fkv_due_of(table, upper), due, memory_order_relaxed);
+    int64_t due_ms = atomic_load_explicit(fkv_due_of(table, lower), memory_order_relaxed);
+    atomic_store_explicit(fkv_due_of(table, upper), due_ms, memory_order_relaxed);
     for (unsigned i = 0; i < FKV_PAGE_SLOTS; i++) {
         fkv_bucket *bucket = &lower->buckets[i / FKV_BUCKET_SLOTS];
         uint64_t slot = atomic_load_explicit(&bucket->slots[i % FKV_BUCKET_SLOTS],
@@ -371,7 +371,7 @@ static void set_byte(_Atomic uint8_t *at, uint8_t byte) {
 static void recount_page(fkv_table *table, fkv_page *page, uint32_t page_index, uint32_t pages,
                          tally *total) {
     unsigned passed[FKV_PAGE_BUCKETS] = {0};
-    uint32_t due = 0;
+    int64_t due_ms = 0;
     for (unsigned i = 0; i < FKV_PAGE_SLOTS; i++) {
         unsigned at = i / FKV_BUCKET_SLOTS;
         fkv_bucket *bucket = &page->buckets[at];
@@ -388,15 +388,15 @@ static void recount_page(fkv_table *table, fkv_page *page, uint32_t page_index, 
         total->used++;
         total->keys[FKV_SLOT_DATABASE(slot)]++;
         total->expiring[FKV_SLOT_DATABASE(slot)] += (slot & FKV_SLOT_EXPIRES) != 0;
-        due = fkv_sooner(due, fkv_due_at(table, fkv_item_expiry(item)));
+        due_ms = fkv_sooner(due_ms, fkv_item_expiry(item));
         unsigned home = FKV_HASH_BUCKET(hash);
         for (unsigned step = 0; step < (at ^ home); step++)
             passed[home ^ step]++;
     }
     for (unsigned b = 0; b < FKV_PAGE_BUCKETS; b++)
         set_byte(&page->buckets[b].passed, (uint8_t)(passed[b] < 0xff ? passed[b] : 0xff));
-    if (atomic_load_explicit(fkv_due_of(table, page), memory_order_relaxed) != due)
-        atomic_store_explicit(fkv_due_of(table, page), due, memory_order_release);
+    if (atomic_load_explicit(fkv_due_of(table, page), memory_order_relaxed) != due_ms)
+        atomic_store_explicit(fkv_due_of(table, page), due_ms, memory_order_release);
 }
 
 /* Makes counters, `passed` and due words what the slots say. Growth ends with it, repair is it. */

@@ -138,11 +138,11 @@ typedef struct fkv_partition {
 #define FKV_PAGE_BUCKETS 64
 #define FKV_PAGE_SLOTS (FKV_PAGE_BUCKETS * FKV_BUCKET_SLOTS)
 
-/* Beside each page, whether it is in use or not, lies its due word: a time before which none of
- * the page's keys expires, in steps since the table was made (due.c); 0: none of them ever does.
- * Lowered before a slot with an expiry is stored, raised after a sweep has removed what expired,
- * both under the partition's lock: killed in between leaves it too low, which only costs a look. */
-typedef _Atomic uint32_t fkv_due;
+/* Beside each page, whether it is in use or not, lies its due word: a moment, in milliseconds since
+ * the epoch, before which none of the page's keys expires; 0: none of them ever does. Lowered
+ * before a slot with an expiry is stored, raised after a sweep has removed what expired, both under
+ * the partition's lock: killed in between leaves it too low, which only costs a look. */
+typedef _Atomic int64_t fkv_due;
 
 #define FKV_CLAIMED 0xff
 

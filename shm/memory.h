@@ -159,14 +159,15 @@ static inline fkv_due *fkv_due_of(const fkv_table *table, const fkv_page *page) 
 static inline const _Atomic uint64_t *fkv_slot_at(const fkv_page *page, unsigned i) {
     return &page->buckets[i / FKV_BUCKET_SLOTS].slots[i % FKV_BUCKET_SLOTS];
 }
-/* `now`: fkv_due_at(now). */
-static inline bool fkv_is_due(const fkv_table *table, const fkv_page *page, uint32_t now) {
-    uint32_t due = atomic_load_explicit(fkv_due_of(table, page), memory_order_relaxed);
-    return due != 0 && due <= now;
+static inline bool fkv_is_due(const fkv_table *table, const fkv_page *page, int64_t now_ms) {
+    int64_t due_ms = atomic_load_explicit(fkv_due_of(table, page), memory_order_relaxed);
+    return due_ms != 0 && due_ms <= now_ms;
 }
 uint64_t fkv_sweep_some(fkv_table *table, unsigned pages, bool *ret_more);
-uint32_t fkv_due_at(const fkv_table *table, int64_t at_ms);
-uint32_t fkv_sooner(uint32_t due, uint32_t other);
+/* The earlier of two expiries; 0 is never. */
+static inline int64_t fkv_sooner(int64_t due_ms, int64_t other_ms) {
+    return due_ms == 0 || (other_ms != 0 && other_ms < due_ms) ? other_ms : due_ms;
+}
 void fkv_note_due_locked(fkv_table *table, const _Atomic uint64_t *slot_at, uint64_t slot);
 void fkv_prefetch_expiring(const fkv_table *table, const fkv_page *page);
 uint64_t fkv_count_expired(const fkv_table *table, const fkv_partition *partition,

@@ -80,7 +80,7 @@ mutant notes_too_late_that_a_page_is_due index everywhere_in_a_set_that_expires 
     s/^(    count_bytes\(table, slot, 1\);)/    if (slot \& FKV_SLOT_EXPIRES) fkv_note_due_locked(table, slot_at, slot);\
 \1/')"
 mutant says_that_a_page_is_swept_first expiry everywhere_in_a_sweep "$(within sweep_page_locked '
-    s/^(    uint32_t due = 0;)/\1 atomic_store(fkv_due_of(table, page), 0);/')"
+    s/^(    int64_t due_ms = 0;)/\1 atomic_store(fkv_due_of(table, page), 0);/')"
 mutant forgets_what_it_evicted evict "comes_back_soon" "$(within fkv_fate_of 's/\.ghost = small/0/')"
 mutant leaves_the_generation segment reader_is_not_fooled "$(within free_one_listed '/generation/d')"
 mutant leaves_the_segments_of_the_dead repair everywhere_in_an_overwrite "$(within repair_entry '

@@ -146,7 +146,7 @@ TEST(check_names_a_page_that_is_due_too_late) {
     CHECK(fkv_search_locked(table, &key, &found));
     const fkv_page *page = fkv_home_page(table, found.partition, found.shape, key.hash);
     EXPECT_BROKEN_BY(table, fkv_due_of(table, page), 0, "is due at 0");
-    EXPECT_BROKEN_BY(table, fkv_due_of(table, page), UINT32_MAX, "is due at");
+    EXPECT_BROKEN_BY(table, fkv_due_of(table, page), INT64_MAX, "is due at");
 }
 
 TEST(check_names_an_item_that_is_wrong) {
