@@ -181,6 +181,7 @@ static bool check_slot(checker *c, slot_place at, _Atomic uint64_t *slot_at) {
 
 typedef struct counts {
     uint32_t used, keys[FKV_DATABASES], expiring[FKV_DATABASES];
+    int64_t expires_max_ms;
 } counts;
 
 static bool check_page(checker *c, uint32_t partition, uint32_t page_index, counts *total) {
@@ -197,7 +198,10 @@ static bool check_page(checker *c, uint32_t partition, uint32_t page_index, coun
             total->used++;
             total->keys[FKV_SLOT_DATABASE(slot)]++;
             total->expiring[FKV_SLOT_DATABASE(slot)] += (slot & FKV_SLOT_EXPIRES) != 0;
-            due_ms = fkv_sooner(due_ms, fkv_item_expiry(fkv_slot_item(c->table, slot)));
+            int64_t expires = fkv_item_expiry(fkv_slot_item(c->table, slot));
+            due_ms = fkv_sooner(due_ms, expires);
+            if (expires > total->expires_max_ms)
+                total->expires_max_ms = expires;
         }
     int64_t said_ms = atomic_load(fkv_due_of(c->table, page));
     if (due_ms != 0 && fkv_sooner(due_ms, said_ms) != said_ms)
@@ -211,6 +215,9 @@ static bool check_counts(checker *c, uint32_t index, const counts *total) {
     if (p->used != total->used)
         return broken(c, "partition %u: %u slots are used, but it counts %u", index, total->used,
                       p->used);
+    if (p->expires_max_ms < total->expires_max_ms)
+        return broken(c, "partition %u: a key expires at %lld ms, but it says all do by %lld", index,
+                      (long long)total->expires_max_ms, (long long)p->expires_max_ms);
     for (unsigned d = 0; d < FKV_DATABASES; d++) {
         if (p->keys[d] != total->keys[d])
             return broken(c, "partition %u: database %u has %u keys, but it counts %u", index, d,

@@ -8,7 +8,8 @@
 #define BYTES_AHEAD 1024 /* the processor itself looks ahead only to the end of a page */
 
 /* To be called before `slot` is stored. */
-void fkv_note_due_locked(fkv_table *table, const _Atomic uint64_t *slot_at, uint64_t slot) {
+void fkv_note_due_locked(fkv_table *table, fkv_partition *partition,
+                         const _Atomic uint64_t *slot_at, uint64_t slot) {
     const fkv_item *item = slot & FKV_SLOT_EXPIRES ? fkv_slot_item(table, slot) : NULL;
     if (item == NULL)
         return;
@@ -19,6 +20,10 @@ void fkv_note_due_locked(fkv_table *table, const _Atomic uint64_t *slot_at, uint
     int64_t after = fkv_sooner(before, fkv_item_expiry(item));
     if (after != before)
         atomic_store_explicit(due, after, memory_order_release);
+    if (fkv_item_expiry(item) > atomic_load_explicit(&partition->expires_max_ms,
+                                                     memory_order_relaxed))
+        atomic_store_explicit(&partition->expires_max_ms, fkv_item_expiry(item),
+                              memory_order_release);
 }
 
 /* Where the item of a slot that expires is, or 0. */

@@ -4,6 +4,13 @@
  * pages that are due (due.c), one at a time, and holds no lock for longer than that. */
 #include "internal.h"
 
+static bool anything_expires(const fkv_partition *partition) {
+    for (unsigned d = 0; d < FKV_DATABASES; d++)
+        if (atomic_load_explicit(&partition->expiring[d], memory_order_relaxed) > 0)
+            return true;
+    return false;
+}
+
 /* Removes what has expired, and says when the page is due next. */
 static uint64_t sweep_page_locked(fkv_table *table, fkv_partition *partition, fkv_page *page,
                                   int64_t now_ms) {
@@ -24,14 +31,9 @@ static uint64_t sweep_page_locked(fkv_table *table, fkv_partition *partition, fk
         removed++;
     }
     atomic_store_explicit(fkv_due_of(table, page), due_ms, memory_order_release);
+    if (!anything_expires(partition))
+        atomic_store_explicit(&partition->expires_max_ms, 0, memory_order_release);
     return removed;
-}
-
-static bool anything_expires(const fkv_partition *partition) {
-    for (unsigned d = 0; d < FKV_DATABASES; d++)
-        if (atomic_load_explicit(&partition->expiring[d], memory_order_relaxed) > 0)
-            return true;
-    return false;
 }
 
 typedef struct sweep {

@@ -252,7 +252,7 @@ void fkv_slot_store_locked(fkv_table *table, fkv_partition *partition, _Atomic u
                            uint64_t slot, uint64_t hash) {
     uint64_t old = atomic_load_explicit(slot_at, memory_order_relaxed);
     if (slot & FKV_SLOT_EXPIRES)
-        fkv_note_due_locked(table, slot_at, slot);
+        fkv_note_due_locked(table, partition, slot_at, slot);
     atomic_store_explicit(slot_at, slot, memory_order_release);
     if (old == 0) /* for readers of many keys: a key that was missing no longer is */
         atomic_store_explicit(&partition->shape,
@@ -358,6 +358,7 @@ fkv_status fkv_grow_locked(fkv_table *table, fkv_partition *partition) {
 
 typedef struct tally {
     uint32_t used, keys[FKV_DATABASES], expiring[FKV_DATABASES];
+    int64_t expires_max_ms;
 } tally;
 
 /* Most of them are right already: no need to write to their lines. */
@@ -389,6 +390,8 @@ static void recount_page(fkv_table *table, fkv_page *page, uint32_t page_index, 
         total->keys[FKV_SLOT_DATABASE(slot)]++;
         total->expiring[FKV_SLOT_DATABASE(slot)] += (slot & FKV_SLOT_EXPIRES) != 0;
         due_ms = fkv_sooner(due_ms, fkv_item_expiry(item));
+        if (fkv_item_expiry(item) > total->expires_max_ms)
+            total->expires_max_ms = fkv_item_expiry(item);
         unsigned home = FKV_HASH_BUCKET(hash);
         for (unsigned step = 0; step < (at ^ home); step++)
             passed[home ^ step]++;
@@ -409,6 +412,7 @@ void fkv_recount_locked(fkv_table *table, fkv_partition *partition) {
         recount_page(table, fkv_index_page(table, partition, i), i, pages, &total);
     }
     atomic_store_explicit(&partition->used, total.used, memory_order_relaxed);
+    atomic_store_explicit(&partition->expires_max_ms, total.expires_max_ms, memory_order_release);
     for (unsigned d = 0; d < FKV_DATABASES; d++) {
         atomic_store_explicit(&partition->keys[d], total.keys[d], memory_order_relaxed);
         atomic_store_explicit(&partition->expiring[d], total.expiring[d], memory_order_relaxed);

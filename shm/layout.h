@@ -115,6 +115,10 @@ typedef struct fkv_partition {
     _Atomic uint64_t committer;   /* lock word of whoever set FKV_SHAPE_COMMIT; stored before it */
     _Atomic uint32_t used;        /* slots in use; hint, repair recounts */
 
+    /* No key that expires does so later, in milliseconds since the epoch. Raised before the slot is
+     * stored, 0 once no key expires; killed in between leaves it too late, and costs a look. */
+    _Atomic int64_t expires_max_ms;
+
     /* Keys and keys with an expiry per database: hints, repair recounts. */
     _Alignas(FKV_CACHE_LINE) _Atomic uint32_t keys[FKV_DATABASES];
     _Alignas(FKV_CACHE_LINE) _Atomic uint32_t expiring[FKV_DATABASES];

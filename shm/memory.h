@@ -168,7 +168,8 @@ uint64_t fkv_sweep_some(fkv_table *table, unsigned pages, bool *ret_more);
 static inline int64_t fkv_sooner(int64_t due_ms, int64_t other_ms) {
     return due_ms == 0 || (other_ms != 0 && other_ms < due_ms) ? other_ms : due_ms;
 }
-void fkv_note_due_locked(fkv_table *table, const _Atomic uint64_t *slot_at, uint64_t slot);
+void fkv_note_due_locked(fkv_table *table, fkv_partition *partition,
+                         const _Atomic uint64_t *slot_at, uint64_t slot);
 void fkv_prefetch_expiring(const fkv_table *table, const fkv_page *page);
 uint64_t fkv_count_expired(const fkv_table *table, const fkv_partition *partition,
                            unsigned database);

@@ -169,6 +169,12 @@ static counted read_counters(const fkv_partition *partition, unsigned database) 
     return sum;
 }
 
+/* Whether nothing that can expire is still alive. To be asked after the counters were read. */
+static bool all_expired(const fkv_partition *partition) {
+    atomic_thread_fence(memory_order_acquire);
+    return atomic_load_explicit(&partition->expires_max_ms, memory_order_acquire) <= fkv_now_ms();
+}
+
 /* One partition's keys, less those that have expired and wait for the sweep. That removes a page of
  * them in the time of a look: so if the counters have moved meanwhile, once more. */
 static counted count_partition(const fkv_table *table, const fkv_partition *partition,
@@ -177,7 +183,8 @@ static counted count_partition(const fkv_table *table, const fkv_partition *part
     uint64_t expired = 0;
     for (int tries = 0; sum.expiring > 0 && tries < COUNT_TRIES; tries++) {
         was = sum;
-        expired = fkv_count_expired(table, partition, database);
+        expired = all_expired(partition) ? sum.expiring
+                                         : fkv_count_expired(table, partition, database);
         atomic_thread_fence(memory_order_acquire);
         sum = read_counters(partition, database);
         if (sum.keys == was.keys && sum.expiring == was.expiring)

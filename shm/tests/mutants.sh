@@ -77,8 +77,10 @@ mutant forgets_when_a_page_is_due index "not_counted" "$(within fkv_slot_store_l
     /fkv_note_due_locked/d')"
 mutant notes_too_late_that_a_page_is_due index everywhere_in_a_set_that_expires "$(within fkv_slot_store_locked '
     /fkv_note_due_locked/d
-    s/^(    count_bytes\(table, slot, 1\);)/    if (slot \& FKV_SLOT_EXPIRES) fkv_note_due_locked(table, slot_at, slot);\
+    s/^(    count_bytes\(table, slot, 1\);)/    if (slot \& FKV_SLOT_EXPIRES) fkv_note_due_locked(table, partition, slot_at, slot);\
 \1/')"
+mutant forgets_what_a_growth_moves index "so_many_pages" "$(within fkv_recount_locked '
+    s/total.expires_max_ms, memory/0, memory/')"
 mutant says_that_a_page_is_swept_first expiry everywhere_in_a_sweep "$(within sweep_page_locked '
     s/^(    int64_t due_ms = 0;)/\1 atomic_store(fkv_due_of(table, page), 0);/')"
 mutant forgets_what_it_evicted evict "comes_back_soon" "$(within fkv_fate_of 's/\.ghost = small/0/')"

@@ -147,6 +147,9 @@ TEST(check_names_a_page_that_is_due_too_late) {
     const fkv_page *page = fkv_home_page(table, found.partition, found.shape, key.hash);
     EXPECT_BROKEN_BY(table, fkv_due_of(table, page), 0, "is due at 0");
     EXPECT_BROKEN_BY(table, fkv_due_of(table, page), INT64_MAX, "is due at");
+    EXPECT_BROKEN_BY(table, &found.partition->expires_max_ms, 1, "it says all do by 1");
+    fkv_head *head = &table->heads[fkv_segment_of(table, fkv_slot_offset(found.slot))];
+    EXPECT_BROKEN_BY(table, &head->expires_max_ms, 1, "later than its segment says");
 }
 
 TEST(check_names_an_item_that_is_wrong) {

@@ -85,8 +85,12 @@ TEST(a_sweep_stops_after_so_many_pages_and_the_next_goes_on_from_there) {
     fkv_table *table = new_table(16 * MIB);
     atomic_store(&clock_stand_ms, fkv_now_ms());
     for (unsigned i = 0; i < COUNT; i++)
-        CHECK_OK(put_until(table, i, clock_stand_ms + 1000 + i % 100));
+        CHECK_OK(put_until(table, i, clock_stand_ms + (i < COUNT / 10 ? 1100 : 1000 + i % 100)));
+    CHECK(table->own->counts[FKV_COUNT_growths] > 0);
+    CHECK_EQUAL(fkv_count(table, 0, NULL), COUNT);
+    check_clean(table);
     atomic_store(&clock_stand_ms, clock_stand_ms + 1100);
+    CHECK_EQUAL(fkv_count(table, 0, NULL), 0);
     uint64_t removed = 0, least = COUNT / (PAGES * FKV_PAGE_SLOTS);
     unsigned sweeps = 0;
     for (bool more = true; more; sweeps++) {

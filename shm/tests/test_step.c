@@ -751,14 +751,14 @@ static void expect_one_counted_at_most(fkv_table *survivor) {
     expect_count_tomorrow(survivor, 1);
 }
 
-static fkv_status put_until_later(fkv_table *table, const fkv_key *key) {
-    return fkv_set(table, key, "v", 1, 0, fkv_now_ms() + 3600000, NULL, NULL);
+static fkv_status put_for_hours(fkv_table *table, const fkv_key *key, unsigned hours) {
+    return fkv_set(table, key, "v", 1, 0, fkv_now_ms() + hours * INT64_C(3600000), NULL, NULL);
 }
 
 static void set_expiring(fkv_table *table, void *context) {
     (void)context;
     fkv_key key = text_key(table, "session");
-    CHECK_OK(put_until_later(table, &key));
+    CHECK_OK(put_for_hours(table, &key, 1));
 }
 
 TEST(kill_everywhere_in_a_set_that_expires) {
@@ -787,8 +787,7 @@ TEST(kill_everywhere_in_a_sweep) {
         fkv_key key = number_key(s.actor, &name);
         if (fkv_partition_of(s.actor, key.hash) != partition_of(s.actor, "session"))
             continue;
-        CHECK_OK(put_until_later(s.actor, &key));
-        count++;
+        CHECK_OK(put_for_hours(s.actor, &key, count++ == 0 ? 100 : 1)); /* one of them stays */
     }
     kill_everywhere(&s, sweep_tomorrow);
 }
