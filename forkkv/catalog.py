@@ -1,12 +1,13 @@
 """What a command is, and what COMMAND tells of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from forkkv.reply import Reply, Status
 from forkkv.session import Client, Context
 
-Run = Callable[[Context, Client, list[bytes]], Reply]
+Steps = Generator[None, None, Reply]  # a command that lets the worker serve others in between
+Run = Callable[[Context, Client, list[bytes]], "Reply | Steps"]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Generator
 
 from forkkv import connection_commands as connection
 from forkkv import keyspace_commands as keyspace
@@ -9,7 +10,7 @@ from forkkv import memory_commands as memory
 from forkkv import server_commands as server
 from forkkv._core import HOT_COMMANDS, TableBusy, TableFull
 from forkkv._core import Error as TableError
-from forkkv.catalog import Command, Run, describe, document, help_lines
+from forkkv.catalog import Command, Run, Steps, describe, document, help_lines
 from forkkv.pattern import compile_pattern
 from forkkv.reply import QUOTED_MAX, SYNTAX_ERROR, Error, Reply, encode, quoted
 from forkkv.session import Client, Context
@@ -143,11 +144,15 @@ COUNTED += [each.name for each in EVERY.values() if each.run]
 ROWS = {name: row for row, name in enumerate(COUNTED)}
 
 
-def answer(context: Context, client: Client, argv: list[bytes]) -> bytes:
-    """Runs in the worker: the reply to a command that C handed over, as bytes. Never raises."""
+Answer = Generator[None, None, bytes]
+
+
+def answer(context: Context, client: Client, argv: list[bytes]) -> Answer:
+    """Runs in the worker: returns the reply to a command that C handed over, as bytes, and stops on
+    the way where others may be served. Never raises."""
     started = time.perf_counter_ns()
     found = find(argv)
-    value = found if isinstance(found, Error) else _run(found, context, client, argv)
+    value = found if isinstance(found, Error) else (yield from _run(found, context, client, argv))
     if not isinstance(found, Error):
         spent = time.perf_counter_ns() - started
         context.table.count_command(ROWS[found.name], spent, isinstance(value, Error))
@@ -170,10 +175,11 @@ def find(argv: list[bytes]) -> Command | Error:
     return found
 
 
-def _run(row: Command, context: Context, client: Client, argv: list[bytes]) -> Reply:
+def _run(row: Command, context: Context, client: Client, argv: list[bytes]) -> Steps:
     assert row.run is not None, f"{row.name} belongs to C"
     try:
-        return row.run(context, client, argv[2:] if "|" in row.name else argv[1:])
+        value = row.run(context, client, argv[2:] if "|" in row.name else argv[1:])
+        return (yield from value) if isinstance(value, Generator) else value
     except Error as error:
         return error
     except TableFull:

@@ -1,6 +1,7 @@
 """The commands about all keys of a database: DBSIZE, KEYS, SCAN, FLUSHDB and FLUSHALL."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 
 from forkkv._core import ALL_DATABASES
 from forkkv.pattern import compile_pattern
@@ -8,13 +9,22 @@ from forkkv.reply import NOT_AN_INTEGER, OK, SYNTAX_ERROR, Error, Reply
 from forkkv.session import Client, Context
 
 SCAN_COUNT = 10  # keys per call when the client does not say
+PIECE_SECONDS = 0.001  # of a long command, between two looks at the other connections
 WALK_COUNT = 1000  # keys per step of KEYS, between two signs of life
 CURSOR_MAX = (1 << 64) - 1
 
 
-def dbsize(context: Context, client: Client, args: list[bytes]) -> Reply:
-    """DBSIZE."""
-    keys, _ = context.table.count(context.server.database(client.connection))
+def dbsize(context: Context, client: Client, args: list[bytes]) -> Generator[None, None, Reply]:
+    """DBSIZE. When very many keys have just expired each has to be looked at."""
+    database = context.server.database(client.connection)
+    keys, at = context.table.count_some(database, 0)
+    end = time.monotonic() + PIECE_SECONDS
+    while at:
+        if time.monotonic() >= end:
+            yield
+            end = time.monotonic() + PIECE_SECONDS
+        some, at = context.table.count_some(database, at)
+        keys += some
     return keys
 
 

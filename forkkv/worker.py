@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from forkkv._core import WORKER, Server, Table
 from forkkv.accept import TICK_MS, Accept
 from forkkv.children import EXIT_LEFT
-from forkkv.commands import COUNTED, answer
+from forkkv.commands import COUNTED, Answer, answer
 from forkkv.config import Config
 from forkkv.enroll import enroll
 from forkkv.log import get_log
@@ -51,6 +51,7 @@ class Worker:
         self.context = Context(config, identity, table, self.server, index, COUNTED)
         descriptors = [listener.fileno() for listener in listeners]
         self.accept = Accept(self.server, table, descriptors, config.maxclients)
+        self.answers: dict[int, Answer] = {}  # by connection; those that are not complete
         self.leaving = False
         self.look_at_master_ns = 0
 
@@ -71,14 +72,26 @@ class Worker:
 
     def tick(self, timeout_ms: int) -> None:
         """One pass: C serves what is ready and notes a heartbeat, Python answers the rest."""
-        for kind, number, argv in self.server.tick(timeout_ms):
+        for kind, number, argv in self.server.tick(0 if self.answers else timeout_ms):
             if kind == "command":
-                client = self.context.clients[number]
-                self.server.answer(number, answer(self.context, client, argv))
+                self.proceed(number, answer(self.context, self.context.clients[number], argv))
             elif kind == "accept":
                 self._welcome_one(number)
             else:
                 del self.context.clients[number]
+                self.answers.pop(number, None)
+        if self.answers:
+            number = next(iter(self.answers))
+            self.proceed(number, self.answers.pop(number))
+
+    def proceed(self, connection: int, steps: Answer) -> None:
+        """Works on an answer; if it takes longer, the others have their turn first."""
+        try:
+            next(steps)
+        except StopIteration as end:
+            self.server.answer(connection, end.value)
+        else:
+            self.answers[connection] = steps
 
     def drain(self) -> None:
         """Accepts and reads no more; returns when the replies are out, or the grace is over."""

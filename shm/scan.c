@@ -6,6 +6,7 @@
  * changes its bucket only by moving to such a new page, so each is met at least once. */
 #include "internal.h"
 
+#define COUNT_PAGES 64 /* whose items are looked at in one piece, if all have to be */
 #define COUNT_TRIES 64 /* of a partition, while it changes: a sweep of a page is over sooner */
 
 typedef struct place {
@@ -204,5 +205,18 @@ uint64_t fkv_count(fkv_table *table, unsigned database, uint64_t *ret_expiring) 
     }
     if (ret_expiring != NULL)
         *ret_expiring = expiring;
+    return keys;
+}
+
+uint64_t fkv_count_some(fkv_table *table, unsigned database, uint32_t *at) {
+    uint64_t keys = 0, pages = 0;
+    for (; *at < table->geometry.partition_count && pages < COUNT_PAGES; ++*at) {
+        const fkv_partition *partition = &table->partitions[*at];
+        keys += count_partition(table, partition, database).keys;
+        pages += fkv_page_count(table, atomic_load_explicit(&partition->shape,
+                                                            memory_order_relaxed));
+    }
+    if (*at >= table->geometry.partition_count)
+        *at = 0;
     return keys;
 }

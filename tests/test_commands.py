@@ -105,6 +105,8 @@ def test_a_fault_of_ours_costs_one_command_and_a_line_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     broken = Command("broken", 1, lambda *_: 1 // 0)
-    error = commands._run(broken, None, None, [b"broken"])  # type: ignore[arg-type]
-    assert "internal error" in str(error)
+    steps = commands._run(broken, None, None, [b"broken"])  # type: ignore[arg-type]
+    with pytest.raises(StopIteration) as end:
+        next(steps)
+    assert "internal error" in str(end.value.value)
     assert "ZeroDivisionError" in caplog.text

@@ -14,7 +14,7 @@ from conftest import wait_until
 from door import Door, open_door
 
 import forkkv
-from forkkv import commands
+from forkkv import commands, keyspace_commands
 from forkkv.config import Config
 from forkkv.session import Context, Identity
 
@@ -87,18 +87,42 @@ def test_every_command_finds_nothing(door: Door) -> None:
     assert door.counts()["expired"] == 0
 
 
+def in_one_go(steps: commands.Answer) -> bytes:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return bytes(end.value)
+
+
 def test_every_command_that_python_answers_finds_nothing(door: Door) -> None:
     peer = door.connect()
     identity = Identity(os.getpid(), "run", 0.0)
     context = Context(Config(), identity, door.table, door.server, 0, commands.COUNTED)
     client = context.welcome(door.connections[0])
-    door.answers = lambda argv: commands.answer(context, client, argv)
+    door.answers = lambda argv: in_one_go(commands.answer(context, client, argv))
     for number in range(300):
         peer.call("SET", f"k{number or ''}", "5", "PX", round(GONE * 1000))
     wait_until_gone()
     for command, reply in IN_PYTHON.items():
         assert peer.call(*command.split()) == reply, command
     assert door.counts()["expired"] == 0
+
+
+def test_dbsize_lets_others_be_served_while_it_counts(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyspace_commands, "PIECE_SECONDS", 0.0)
+    door.connect()
+    context = Context(Config(), Identity(os.getpid(), "run", 0.0), door.table, door.server, 0, [])
+    steps = keyspace_commands.dbsize(context, context.welcome(door.connections[0]), [])
+    for number in range(3000):
+        door.table[b"k%d" % number] = b"v"
+    next(steps)
+    with pytest.raises(StopIteration) as end:
+        for _ in range(1000):
+            next(steps)
+    assert end.value.value == 3000
 
 
 def test_what_replaces_an_expired_key_does_not_take_over_its_expiry(door: Door) -> None:

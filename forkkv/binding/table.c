@@ -264,6 +264,9 @@ static PyMethodDef table_methods[] = {
          "once."),
     ONE("count", table_count,
         "count($self, database, /)\n--\n\n(keys, how many of them have an expiry)"),
+    FAST("count_some", table_count_some,
+         "count_some($self, database, at, /)\n--\n\n(keys, where to go on) of a part of the table: "
+         "at starts at 0 and is 0 again at the end.\nThe sum of the keys is the count."),
     SOME("clear", table_clear,
          "clear($self, database=None, /)\n--\n\nRemoves every key of this database, of another, "
          "or of ALL_DATABASES, as one step."),

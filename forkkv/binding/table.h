@@ -96,6 +96,7 @@ PyObject *table_get_many(PyObject *self, PyObject *keys);
 PyObject *table_set_many(PyObject *self, table_args args, Py_ssize_t count);
 PyObject *table_scan(PyObject *self, PyObject *args);
 PyObject *table_count(PyObject *self, PyObject *database);
+PyObject *table_count_some(PyObject *self, PyObject *const *args, Py_ssize_t count);
 PyObject *table_clear(PyObject *self, PyObject *args);
 
 /* table_rename.c: a value under another name */

@@ -241,6 +241,22 @@ PyObject *table_count(PyObject *object, PyObject *number) {
     return Py_BuildValue("(KK)", (unsigned long long)keys, (unsigned long long)expiring);
 }
 
+PyObject *table_count_some(PyObject *object, PyObject *const *args, Py_ssize_t count) {
+    unsigned database;
+    if (!table_arity("count_some", count, 2, 2))
+        return NULL;
+    long value = PyLong_AsLong(args[0]);
+    unsigned long at = PyErr_Occurred() ? 0 : PyLong_AsUnsignedLong(args[1]);
+    if (PyErr_Occurred() || !table_database(value, true, &database))
+        return NULL;
+    fkv_table *handle = table_handle((table_object *)object);
+    if (!handle)
+        return NULL;
+    uint32_t next = at > UINT32_MAX ? UINT32_MAX : (uint32_t)at;
+    uint64_t keys = fkv_count_some(handle, database, &next);
+    return Py_BuildValue("(Kk)", (unsigned long long)keys, (unsigned long)next);
+}
+
 PyObject *table_clear(PyObject *object, PyObject *args) {
     const table_object *self = (table_object *)object;
     unsigned database = self->database;
