@@ -217,7 +217,8 @@ static bool check_counts(checker *c, uint32_t index, const counts *total) {
                       p->used);
     if (p->expires_max_ms < total->expires_max_ms)
         return broken(c, "partition %u: a key expires at %lld ms, but it says all do by "
-                      "%lld", index, (long long)total->expires_max_ms, (long long)p->expires_max_ms);
+                      "%lld", index, (long long)total->expires_max_ms,
+                      (long long)p->expires_max_ms);
     for (unsigned d = 0; d < FKV_DATABASES; d++) {
         if (p->keys[d] != total->keys[d])
             return broken(c, "partition %u: database %u has %u keys, but it counts %u", index, d,
