@@ -14,14 +14,14 @@ STYLES = {  # colours that stay apart in grey, and markers for who sees neither
     "redis allkeys-lfu": ("#f4a261", "^", "-"),
     "memcached": ("#3a86ff", "D", "-"),
 }
-OTHER = ("#888888", "", "--")
+OTHERS = {"LRU": ("#888888", "", "--"), "S3-FIFO": ("#222222", "", ":")}
 
 
-def plot(title: str, lines: dict[str, list[tuple[float, float]]], folder: Path) -> Path:
+def plot(title: str, keys: int, lines: dict[str, list[tuple[float, float]]], folder: Path) -> Path:
     """`lines`: for each cache its points, (MiB, misses per request). Returns the file."""
     figure, axes = pyplot.subplots(figsize=(8, 5), dpi=110)
     for name, points in lines.items():
-        colour, marker, dashes = STYLES.get(name, OTHER)
+        colour, marker, dashes = STYLES.get(name) or OTHERS[name.split(",")[0]]
         limits = [limit for limit, _ in points]
         misses = [100 * miss for _, miss in points]
         axes.plot(limits, misses, dashes, color=colour, marker=marker, label=name)
@@ -32,7 +32,7 @@ def plot(title: str, lines: dict[str, list[tuple[float, float]]], folder: Path) 
     axes.set_ylim(bottom=0)
     axes.set_xlabel("memory limit, MiB (where redis-server holds 5, 10, 20, 40 % of the keys)")
     axes.set_ylabel("misses, % of requests")
-    axes.set_title(f"{title}, 400,000 keys of 16 + 100 bytes, look-aside")
+    axes.set_title(f"{title}, {keys:,} keys of 16 + 100 bytes, look-aside")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     figure.tight_layout()
