@@ -138,8 +138,9 @@ static void use_what_is_left(fkv_table *survivor, const scene *s, unsigned neigh
     expect_no_leak(survivor);
 }
 
-/* Looks at `looks` of the states in equal parts: after steps on what all share, and after those to data,
- * which nobody can see before it is published. FORKKV_CRASH=1: at ten times as many. */
+/* Looks at the states after every system call, and at `looks` of the others in equal parts: after steps
+ * on what all share, and after those to data, which nobody can see before it is published.
+ * FORKKV_CRASH=1: at ten times as many. */
 static size_t look_at_states(fkv_table *survivor, recording *r, const scene *s, unsigned looks,
                              unsigned neighbour, tally *total) {
     size_t of_kind[2] = {0, 0}, passed[2] = {0, 0}, looked = 0;
@@ -149,7 +150,7 @@ static size_t look_at_states(fkv_table *survivor, recording *r, const scene *s, 
     for (size_t n = 0; n <= step_count(r); n++) {
         bool data = n > 0 && step_is_data(r, n);
         size_t stride = step_count(r) <= looks ? 1 : of_kind[data] / (looks / 2) + 1;
-        if (n > 0 && n < step_count(r) && passed[data]++ % stride != 0)
+        if (n > 0 && n < step_count(r) && passed[data]++ % stride != 0 && !step_is_call(r, n))
             continue;
         replay(survivor, r, n);
         use_what_is_left(survivor, s, neighbour, 1, total);

@@ -285,6 +285,10 @@ bool step_is_data(const recording *r, size_t n) {
     return s->kind == STORE && s->offset >= r->segments_off && s->offset < r->activity_off;
 }
 
+bool step_is_call(const recording *r, size_t n) {
+    return r->steps[n - 1].kind != STORE;
+}
+
 /* ---- replaying ------------------------------------------------------------------------------------ */
 
 static void store(image *i, const step *s) {

@@ -32,6 +32,8 @@ size_t step_count(const recording *r);
 
 /* Whether step `n` (from 1) went to the data of segments, where it is private until published. */
 bool step_is_data(const recording *r, size_t n);
+/* Whether it was a system call, which reserved a piece of the object or gave one back. */
+bool step_is_call(const recording *r, size_t n);
 
 /* Makes the object behind `fd` what it was after `n` steps (0: before the operation). A store to memory
  * that was not reserved fails the test: with /dev/shm full it would have been a SIGBUS. */
