@@ -51,6 +51,10 @@ storm: build  ## thousands of kills at both doors, then storms over builds that 
 	$(BIN)/python tests/storm.py --kills 3000
 	$(BIN)/python tests/storm_mutants.py
 
+compact-storm: build  ## minutes of large values among small ones in a table nearly full; prints its seed
+	$(BIN)/python tests/big_values.py --seconds 120
+	$(BIN)/python tests/big_values.py --seconds 120 --memory 256mb --processes 4
+
 model: build  ## what the memory model allows: every execution of the protocols, and of broken ones
 	$(BIN)/python tests/memory_model.py
 
@@ -87,4 +91,4 @@ clean:
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-.PHONY: all build demo test pytest lint types san tsan mutants storm model crash bench bench-eviction bench-big bench-expiry golden format clean help
+.PHONY: all build demo test pytest lint types san tsan mutants storm compact-storm model crash bench bench-eviction bench-big bench-expiry golden format clean help

@@ -1,11 +1,15 @@
 /* compact.c -- neighbouring segments for a value that is larger than one: what lies there moves.
  *
- * Free segments are scattered, and a large value needs neighbours. The stretch with the least to
- * move is chosen; what is free in it is claimed first, so that the copies go elsewhere; then each
- * item is moved like any other: copied, and published under its partition's lock. So the work is at
- * most a copy of as many bytes as are wanted. It is begun only if, when all is moved, half of the
- * reserve is left: others that reclaim at the same time go on with that, or put back what they
- * cannot move. Where runs are in the way, slide.c moves those. */
+ * Comes after all else: mostly there is a stretch of places that are free or absent (segment.c).
+ * The stretch with the least to move is chosen; what is free in it is claimed first, so that the
+ * copies go elsewhere; then each item is moved like any other: copied, and published under its
+ * partition's lock. So the work is at most a copy of as many bytes as are wanted.
+ *
+ * It is begun only if, when all is moved, half of the reserve is left. Two that begin at the same
+ * time may still find less than that. Then a copy finds no segment, and whoever made it gives back
+ * what it has claimed, frees what it has emptied, and leaves the rest where it was: nobody waits
+ * for memory while he keeps any, so nobody waits in a circle. Where runs are in the way, slide.c
+ * moves those. */
 #include "internal.h"
 
 /* ---- choosing -------------------------------------------------------------------------------- */

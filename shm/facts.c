@@ -24,7 +24,7 @@ void fkv_read_facts(fkv_table *table, fkv_facts *ret) {
         .created_ms = h->created_ms,
         .incarnation = h->incarnation,
         .object_bytes = g->object_bytes,
-        .segments = g->segment_count,
+        .segments = fkv_segments_that_fit(table),
         .segments_free = survey.free,
         .segments_open = survey.open,
         .segments_closed = survey.closed,

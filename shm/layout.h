@@ -21,9 +21,10 @@
 #include "fkv.h"
 
 #define FKV_MAGIC UINT64_C(0x31766b6b726f66) /* "forkkv1" */
-#define FKV_LAYOUT_VERSION 3u
+#define FKV_LAYOUT_VERSION 4u
 #define FKV_ENTRIES FKV_PARTICIPANTS
 #define FKV_CACHE_LINE 64
+#define FKV_PLACES 2           /* for segments, per segment that the memory limit lets exist */
 #define FKV_KERNEL_PAGE 4096   /* the unit of reservation */
 #define FKV_ACTIVITY_SIZE 4096 /* room for one fkv_activity */
 

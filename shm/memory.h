@@ -17,6 +17,10 @@ static inline enum fkv_queue fkv_queue_of(const fkv_table *table, uint32_t segme
     uint32_t queue = atomic_load_explicit(&table->heads[segment].queue, memory_order_relaxed);
     return queue < FKV_QUEUES ? (enum fkv_queue)queue : FKV_QUEUE_SMALL;
 }
+/* How many segments the memory limit lets exist at most; the object has places for more. */
+static inline uint32_t fkv_segments_that_fit(const fkv_table *table) {
+    return table->geometry.segment_count / FKV_PLACES;
+}
 static inline uint64_t fkv_state_of(const fkv_table *table, uint32_t segment) {
     return atomic_load_explicit(&table->heads[segment].state, memory_order_acquire);
 }

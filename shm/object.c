@@ -94,14 +94,16 @@ static uint64_t round_up(uint64_t n, uint64_t unit) {
 }
 
 /* One partition per 256 KiB, so that the smallest index (a page each) is 1/64 of the memory; one
- * segment per 1/1024 of it, so that what lies in half-filled ones is little; ghosts for as many
- * keys as fit in items of 128 bytes. */
+ * segment per 1/1024 of it, so that what lies in half-filled ones is little, and places for twice
+ * as many as there is memory for, so that runs find neighbours; ghosts for as many keys as fit in
+ * items of 128 bytes. */
 static fkv_geometry lay_out(uint64_t memory_bytes) {
     fkv_geometry g = {.memory_bytes = memory_bytes};
     g.partition_count = (uint32_t)power_of_two(memory_bytes >> 18, 64, 4096);
     g.segment_bytes = power_of_two(memory_bytes >> 10, 64 << 10, 1 << 20);
-    g.segment_count = (uint32_t)(memory_bytes / g.segment_bytes);
-    g.reserve_segments = 2 + g.segment_count / 64;
+    uint32_t segments = (uint32_t)(memory_bytes / g.segment_bytes);
+    g.segment_count = FKV_PLACES * segments;
+    g.reserve_segments = 2 + segments / 64;
     g.index_range_bytes = power_of_two(memory_bytes / g.partition_count, 64 << 10,
                                        (uint64_t)FKV_KERNEL_PAGE << FKV_PAGE_BITS_MAX);
     g.page_bits_max = (uint32_t)__builtin_ctzll(g.index_range_bytes / FKV_KERNEL_PAGE);

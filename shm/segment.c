@@ -142,33 +142,61 @@ fkv_status fkv_claim_free_listed(fkv_table *table, uint32_t segment) {
     return status;
 }
 
-/* First of the highest `length` neighbours, from `from` to before `to`, that are free or absent. */
+/* What a stretch of `length` is worth of which `free` are free: what is absent must be reserved,
+ * and of the free ones the reserve is to stay, though it is not always as large as that. */
+static uint32_t worth(const fkv_table *table, uint32_t length, uint32_t free) {
+    uint32_t all = atomic_load(&table->header->free_segments);
+    uint32_t reserve = table->geometry.reserve_segments, spare = all > reserve ? all - reserve : 0;
+    return 1 + length + (free < spare ? free : spare) - (free > spare ? free - spare : 0);
+}
+
+/* First of `length` neighbours, from `from` to before `to`, that are free or absent: of the
+ * stretches that are worth most, the highest. */
 static uint32_t find_neighbours(const fkv_table *table, uint32_t length, uint32_t from,
                                 uint32_t to) {
-    uint32_t found = 0;
-    for (uint32_t i = to; i-- > from;) {
+    uint32_t best = FKV_NO_SEGMENT, found = 0, free = 0, most = 0;
+    for (uint32_t i = to; i-- > from && most <= 2 * length;) {
         enum fkv_segment_state kind = kind_of(table, i);
-        found = kind == FKV_SEGMENT_FREE || kind == FKV_SEGMENT_ABSENT ? found + 1 : 0;
-        if (found == length)
-            return i;
+        bool to_be_had = kind == FKV_SEGMENT_FREE || kind == FKV_SEGMENT_ABSENT;
+        found = to_be_had ? found + 1 : 0;
+        free = to_be_had ? free + (kind == FKV_SEGMENT_FREE) : 0;
+        if (found > length)
+            free -= kind_of(table, i + length) == FKV_SEGMENT_FREE;
+        if (found >= length && worth(table, length, free) > most)
+            best = i, most = worth(table, length, free);
     }
-    return FKV_NO_SEGMENT;
+    return best;
+}
+
+/* Makes those of a run's tails that are of a kind its own. */
+static fkv_status take_tails_listed(fkv_table *table, uint32_t first, uint32_t length,
+                                    enum fkv_queue queue, enum fkv_segment_state kind) {
+    for (uint32_t i = length; i-- > 1;) {
+        if (kind_of(table, first + i) != kind)
+            continue;
+        fkv_status status = prepare_listed(table, first + i, queue);
+        if (status != FKV_OK)
+            return status;
+        set_state(table, first + i, FKV_STATE(FKV_SEGMENT_TAIL, 0, i));
+    }
+    return FKV_OK;
 }
 
 /* Takes a run. The tails first: without a first segment that counts them they are orphans, which
- * the repair of the list frees. */
+ * the repair of the list frees. And the free ones first: so what reserving the others gives back
+ * is not among them. */
 static fkv_status take_run_at_listed(fkv_table *table, uint32_t first, uint32_t length,
                                      enum fkv_queue queue) {
-    for (uint32_t i = length; i-- > 0;) {
-        fkv_status status = prepare_listed(table, first + i, queue);
-        if (status != FKV_OK) {
-            fkv_recount_list_listed(table); /* frees the orphans */
-            return status;
-        }
-        set_state(table, first + i, i > 0 ? FKV_STATE(FKV_SEGMENT_TAIL, 0, i)
-                                          : owned(table, FKV_SEGMENT_RUN, length));
-    }
-    return FKV_OK;
+    fkv_status status = take_tails_listed(table, first, length, queue, FKV_SEGMENT_FREE);
+    if (status == FKV_OK)
+        status = take_tails_listed(table, first, length, queue, FKV_SEGMENT_ABSENT);
+    if (status == FKV_OK)
+        status = prepare_listed(table, first, queue);
+    if (status == FKV_OK)
+        set_state(table, first, owned(table, FKV_SEGMENT_RUN, length));
+    else
+        fkv_recount_list_listed(table); /* frees the orphans */
+    return status;
 }
 
 static fkv_status take_run_listed(fkv_table *table, uint32_t length, enum fkv_queue queue,

@@ -1,10 +1,15 @@
 /* slide.c -- runs in the way of a larger one move together, one at a time, until there is room.
  *
- * Between runs lie holes: segments that are free, or could be emptied. A run that moves to the far
- * end of the hole beside it joins the holes on both sides; one that moves into another hole leaves
- * its own place to them as well. The move is taken that makes long holes longest for its cost: each
- * adds to the sum of the squares of all holes, so this comes to an end. A run is moved as a whole,
- * to a place that does not overlap its own. */
+ * Between runs lie holes: segments that are free or absent, or could be emptied. A run that moves
+ * to the far end of the hole beside it joins the holes on both sides; one that moves into another
+ * hole leaves its own place to them as well. The move is taken that makes long holes longest for
+ * its cost: each adds to the sum of the squares of all holes, so this comes to an end. A run is
+ * moved as a whole, to a place that does not overlap its own.
+ *
+ * Some run can always be moved. Let M segments fit in memory, n be wanted, and no hole be so long.
+ * There are 2M places, and runs have less than M - n of them, for else the value would be refused.
+ * So holes have more than M + n, and there are more than M / n runs between them; then the mean
+ * hole is longer than the mean run, and the shortest run fits into the longest hole. */
 #include <stdlib.h>
 
 #include "internal.h"

@@ -90,7 +90,7 @@ bool fkv_may_grow(const fkv_table *table, uint64_t bytes, uint64_t index_bytes) 
     if (fkv_evicts(table))
         return true;
     uint64_t reserve = table->geometry.reserve_segments;
-    uint64_t slack = reserve + table->geometry.segment_count / 16 + 2;
+    uint64_t slack = reserve + fkv_segments_that_fit(table) / 16 + 2;
     if (fkv_segments_available(table) > slack + ((bytes + index_bytes) >> table->segment_shift))
         return true; /* far from it: no need to look closely */
     fkv_survey survey;

@@ -73,6 +73,12 @@ mutant passes_items_by_before_it_moves_them move "everywhere_in_an_eviction" "$(
 \1/')"
 mutant evicts_without_a_bound_on_copies evict "all_keys_are_in_use" "$(within fkv_copy_most '
     s/return .*/return UINT64_MAX + 0 * sustained;/')"
+mutant has_places_for_no_more_than_fits object "none_of_the_others_could_move" "$(within lay_out '
+    s/= FKV_PLACES \* segments/= segments/')"
+mutant moves_no_run slide "scattered_runs" "$(within best_move '
+    s/kind == RUN/kind == WALL/')"
+mutant empties_no_stretch compact "scattered_segments" "$(within cheapest '
+    s/s.obstacles == 0/s.move_bytes == 0/')"
 mutant forgets_when_a_page_is_due index "not_counted" "$(within fkv_slot_store_locked '
     /fkv_note_due_locked/d')"
 mutant notes_too_late_that_a_page_is_due index everywhere_in_a_set_that_expires "$(within fkv_slot_store_locked '

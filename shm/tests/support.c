@@ -245,6 +245,23 @@ fkv_status get_stamped(fkv_table *table, unsigned number, uint64_t *ret_sequence
     return status;
 }
 
+/* The places that could be taken instead are hidden for a moment. */
+void put_stamped_at(fkv_table *table, unsigned number, size_t size, uint32_t first) {
+    const fkv_geometry *g = &table->geometry;
+    uint32_t end = first + (uint32_t)(size / table->segment_bytes) + 1;
+    uint64_t *states = calloc(g->segment_count, sizeof *states);
+    for (uint32_t i = 0; i < g->segment_count; i++)
+        if (FKV_STATE_KIND(states[i] = fkv_state_of(table, i)) <= FKV_SEGMENT_FREE &&
+            (i < first || i >= end))
+            atomic_store(&table->heads[i].state, FKV_STATE(FKV_SEGMENT_TAIL, 0, 0));
+    CHECK_OK(put_stamped(table, number, 1, size));
+    CHECK(FKV_STATE_KIND(fkv_state_of(table, first)) >= FKV_SEGMENT_OPEN);
+    for (uint32_t i = 0; i < g->segment_count; i++)
+        if (i < first || i >= end)
+            atomic_store(&table->heads[i].state, states[i]);
+    free(states);
+}
+
 /* ---- chance, time, processes ------------------------------------------------------------------ */
 
 uint64_t random_seed(void) {

@@ -99,6 +99,9 @@ bool stamp_is_whole(const void *value, size_t size, unsigned number, uint64_t *r
 fkv_status put_stamped(fkv_table *table, unsigned number, uint64_t sequence, size_t size);
 /* FKV_OK with the sequence, FKV_MISS; anything torn fails the test. */
 fkv_status get_stamped(fkv_table *table, unsigned number, uint64_t *ret_sequence);
+/* The same, in the segment `first`, which nobody has, or from there on; `size` fills more than what is
+ * left of any other. */
+void put_stamped_at(fkv_table *table, unsigned number, size_t size, uint32_t first);
 
 /* ---- chance, time, processes ------------------------------------------------------------------ */
 

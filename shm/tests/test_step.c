@@ -353,28 +353,34 @@ TEST(kill_everywhere_in_a_set_that_reclaims) {
     kill_everywhere(&s, set_targets);
 }
 
-TEST(kill_everywhere_in_a_set_that_clears_a_stretch_for_a_run) {
+static void set_among_others(fkv_table *table, void *context) {
+    uint64_t before = table->own->counts[FKV_COUNT_bytes_copied];
+    set_targets(table, context);
+    CHECK(table->own->counts[FKV_COUNT_bytes_copied] > before);
+}
+
+/* Puts values of `length` segments, and between two of them leaves only `hole` free; then kills a set
+ * of a value that wants one more. */
+static void kill_where_others_make_way(uint32_t length, uint32_t hole) {
     scene s = new_scene(4 * MIB);
-    use_all_memory(&s);
+    unsigned count = 100;
+    size_t segment = s.actor->segment_bytes;
+    for (uint32_t at = hole; at + length <= s.actor->geometry.segment_count; at += length + hole) {
+        put_stamped_at(s.actor, count, length * segment - 100, at);
+        keep_other(&s, count++);
+    }
+    s.looks = 100;
     s.change = (change){3, 1, 1, 9};
-    s.size = s.actor->segment_bytes * 5;
-    kill_everywhere(&s, set_targets);
+    s.size = (hole + 1) * segment - 100;
+    kill_everywhere(&s, set_among_others);
+}
+
+TEST(kill_everywhere_in_a_set_that_clears_a_stretch_for_a_run) {
+    kill_where_others_make_way(1, 5);
 }
 
 TEST(kill_everywhere_in_a_set_that_moves_a_run_out_of_the_way) {
-    scene s = new_scene(4 * MIB);
-    unsigned count = 100;
-    while (put_stamped(s.actor, count, 1, 2 * s.actor->segment_bytes - 100) == FKV_OK)
-        count++;
-    for (unsigned i = 100; i < count; i++)
-        if (i % 2 == 0)
-            keep_other(&s, i);
-        else
-            CHECK_OK(drop_number(s.actor, i));
-    s.looks = 100;
-    s.change = (change){3, 1, 1, 9};
-    s.size = s.actor->segment_bytes * 5 - 100;
-    kill_everywhere(&s, set_targets);
+    kill_where_others_make_way(2, 7);
 }
 
 TEST(kill_everywhere_in_a_set_that_frees_a_dead_run) {
