@@ -39,6 +39,7 @@ fkv_intent *fkv_compose_intent(fkv_table *table, size_t count, enum fkv_room kin
                                      ret_status);
     if (item == NULL)
         return NULL;
+    table->holds_items = true;
     *item = (fkv_item){(uint32_t)size, 0, 0, FKV_ITEM_INTENT};
     fkv_intent *intent = (fkv_intent *)(item + 1);
     *intent = (fkv_intent){count, 0};

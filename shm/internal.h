@@ -54,7 +54,9 @@ struct fkv_table {
     uint32_t sweep_page;       /* where the last sweep stopped, within the partition */
     uint64_t copy_credit;      /* bytes that evictions may copy beyond what they must free */
     uint32_t steps_skipped;
+    uint64_t walk_owed;        /* bytes to be walked for what was written: see reclaim.c */
     uint64_t appended_bytes;   /* in this operation */
+    bool holds_items;          /* what is open may hold items that are not published yet */
     int fd;             /* a description of its own: it carries the OFD lock */
     dev_t device;       /* with inode: what fd must be open on */
     ino_t inode;

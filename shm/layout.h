@@ -203,9 +203,8 @@ typedef struct fkv_head {
     _Atomic uint32_t queue;  /* enum fkv_queue; set when it is taken; a hint */
 } fkv_head;
 
-/* Items that were just stored, and items that have stayed. With eviction these are the small and
- * the main queue of S3-FIFO; without, what survived reclaim is kept apart from what is new, since
- * old items die later than young ones. */
+/* Items that were just stored, and items that have stayed: the small and the main queue of S3-FIFO.
+ * Without eviction all is in the small one. */
 enum fkv_queue { FKV_QUEUE_SMALL, FKV_QUEUE_MAIN, FKV_QUEUES };
 
 #define FKV_STATE(kind, owner, length)                                                             \

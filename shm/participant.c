@@ -16,6 +16,8 @@
 
 #include "internal.h"
 
+#define PAGE_TRIES 64 /* near the limit reclaim gives back a sixteenth of a segment at a time */
+
 _Atomic uint32_t fkv_fork_count;
 
 static pthread_mutex_t handles_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -249,9 +251,12 @@ static fkv_status reserve_activity_once(fkv_table *table, uint64_t at) {
 static fkv_status reserve_activity(fkv_table *table) {
     uint64_t at = table->geometry.activity_off + (uint64_t)table->entry * FKV_ACTIVITY_SIZE;
     fkv_status status = reserve_activity_once(table, at);
-    for (int tries = 0; status == FKV_FULL && tries < 4 && fkv_reclaim_one(table) == FKV_OK;
-         tries++)
+    for (int tries = 0; status == FKV_FULL && tries < PAGE_TRIES; tries++) {
+        if (fkv_reclaim_one(table) != FKV_OK)
+            fkv_nap(table, 200); /* others are at it, or have what it would be copied to */
+        fkv_append_close(table);
         status = reserve_activity_once(table, at);
+    }
     fkv_append_settle(table);
     if (status == FKV_OK) {
         table->own = (fkv_activity *)(table->base + at);

@@ -10,9 +10,10 @@
 
 #define WORTH_64THS 1     /* a victim must give back at least this much of a segment */
 #define CLAIM_TRIES 8     /* others claim victims too */
+#define BEGUN_FIRST 1e6
 #define RUN_TRIES 16      /* runs that go round before one goes */
-#define STEP_BYTES 16384  /* walked in one step, and so many times what was written: */
-#define STEP_TIMES 16
+#define STEP_TIMES 16     /* walked for each byte that is written: enough, if 15/16 of all lives, */
+#define STEP_BYTES 16384  /* and done once so much has come together */
 #define STEPS_SKIPPED 256 /* writes until a step that found nothing is tried again */
 
 /* ---- victims --------------------------------------------------------------------------------- */
@@ -55,6 +56,11 @@ static bool is_mostly_garbage(const fkv_table *table, uint32_t segment, int64_t 
            (written > 0 && (dead > walked ? dead - walked : 0) * 2 >= written - walked);
 }
 
+/* What others have begun to empty comes first: it costs room until it is finished. */
+static bool is_begun(const fkv_table *table, uint32_t segment) {
+    return atomic_load_explicit(&table->heads[segment].walked, memory_order_relaxed) > 0;
+}
+
 /* The best segment or run to reclaim by its garbage alone. Dead runs come first: they cost nothing.
  * `all`: even if there is little; else only what is mostly garbage. */
 static uint32_t best_garbage(const fkv_table *table, bool all, bool only_runs) {
@@ -66,7 +72,7 @@ static uint32_t best_garbage(const fkv_table *table, bool all, bool only_runs) {
         enum fkv_segment_state kind = FKV_STATE_KIND(state);
         bool fits = kind == FKV_SEGMENT_CLOSED && !only_runs &&
                     (all || is_mostly_garbage(table, i, now_ms));
-        double s = fits ? score(table, i, now_ms)
+        double s = fits ? score(table, i, now_ms) * (is_begun(table, i) ? BEGUN_FIRST : 1)
                    : kind == FKV_SEGMENT_RUN && run_is_dead(table, i, state) ? 1e300 : 0;
         if (s > best_score)
             best = i, best_score = s;
@@ -106,6 +112,21 @@ static bool claim(fkv_table *table, uint32_t segment, bool evict) {
     return false;
 }
 
+/* Whether there is a segment for each process that empties one to copy to. Asked once the victim is
+ * ours: of two that claim at the same time, one sees the other. So the reserve is never spent on
+ * victims of which none can be finished. */
+static bool leaves_room_for_others(const fkv_table *table) {
+    uint32_t others = 0;
+    for (uint32_t i = 0; i < table->geometry.segment_count; i++) {
+        uint64_t state = fkv_state_of(table, i);
+        unsigned owner = FKV_STATE_OWNER(state);
+        others += FKV_STATE_KIND(state) == FKV_SEGMENT_VICTIM && owner != 0 &&
+                  owner != table->entry + 1 && owner <= FKV_ENTRIES &&
+                  !fkv_stands_still(table, owner - 1);
+    }
+    return others == 0 || others < fkv_segments_available(table);
+}
+
 /* The best victim, claimed for this process. False: there is none. */
 static bool claim_victim(fkv_table *table, enum victims wanted, fkv_emptying *ret) {
     for (int tries = 0; tries < CLAIM_TRIES; tries++) {
@@ -115,11 +136,15 @@ static bool claim_victim(fkv_table *table, enum victims wanted, fkv_emptying *re
             return false;
         if (!claim(table, victim, evict))
             continue;
+        if (!evict && !leaves_room_for_others(table)) {
+            put_back(table, victim);
+            return false;
+        }
         *ret = (fkv_emptying){
             .segment = victim,
             .generation = atomic_load(&table->heads[victim].generation),
             .evict = evict,
-            .queue = evict || fkv_evicts(table) ? fkv_queue_of(table, victim) : FKV_QUEUE_MAIN,
+            .queue = fkv_evicts(table) ? fkv_queue_of(table, victim) : FKV_QUEUE_SMALL,
             .copy_most = fkv_copy_most(table),
         };
         return true;
@@ -219,13 +244,17 @@ static bool step(fkv_table *table, uint64_t budget) {
 /* Where little is left every write does a little: enough, for `written` bytes, however much of the
  * segments lives. */
 void fkv_reclaim_step(fkv_table *table, uint64_t written) {
-    uint64_t mark = table->geometry.reserve_segments + 1;
-    if (__builtin_expect(fkv_segments_available(table) > mark, 1))
+    uint64_t reserve = table->geometry.reserve_segments, left = fkv_segments_available(table);
+    if (__builtin_expect(left > reserve + 1, 1))
         return;
+    table->walk_owed += STEP_TIMES * written;
     if (table->steps_skipped > 0)
         table->steps_skipped--;
-    else if (!step(table, STEP_BYTES + STEP_TIMES * written))
-        table->steps_skipped = STEPS_SKIPPED;
+    else if (table->walk_owed >= STEP_BYTES && left > reserve / 2) {
+        if (!step(table, table->walk_owed))
+            table->steps_skipped = STEPS_SKIPPED;
+        table->walk_owed = 0;
+    }
 }
 
 /* How many segments the keeper keeps at hand, beside the reserve. */

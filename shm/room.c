@@ -6,11 +6,13 @@
 #include "internal.h"
 
 #define ROOM_TRIES 128 /* a bound on the work of one writer, never met unless all items are huge */
+#define REPLACE_TRIES 1024 /* for what takes no more than it replaces: there is room for it */
 #define INDEX_TRIES 16
 #define SLIDE_TIMES 4  /* segments of runs moved at most, for each that is wanted */
 #define SWEEP_PAGES 16
 #define SWEEP_TRIES 8
-#define TRIES_ALONE 3  /* with nothing to reclaim: somebody may have been at it when we looked */
+#define TRIES_ALONE 24 /* with nothing to reclaim: somebody may have been at it when we looked */
+#define TRIES_DISK_FULL 3 /* the same, where it is not for others to give */
 #define NAP_US 100     /* while others are at it; doubles with every eighth try, five times */
 
 /* What somebody wants room for. */
@@ -48,11 +50,13 @@ void fkv_append_forget(fkv_table *table) {
         table->opened[q] = false;
     }
     table->held_count = 0;
+    table->holds_items = false;
     table->appended_bytes = 0;
     table->emptying.segment = FKV_NO_SEGMENT;
 }
 
 void fkv_append_close(fkv_table *table) {
+    table->holds_items = false;
     while (table->held_count > 0) {
         uint32_t segment = table->held[--table->held_count];
         uint64_t state = fkv_state_of(table, segment);
@@ -178,7 +182,8 @@ static bool await_room(fkv_table *table, const wanted *want) {
     unsigned doublings = want->tries / 8 < 5 ? want->tries / 8 : 5;
     if (fkv_repair_dead(table) > 0)
         return true;
-    if (!others_make_room(table, want) && want->tries >= TRIES_ALONE)
+    if (!others_make_room(table, want) &&
+        want->tries >= (want->disk_full ? TRIES_DISK_FULL : TRIES_ALONE))
         return false;
     if (want->tries >= ROOM_TRIES - 1) {
         note_others(table);
@@ -224,6 +229,8 @@ static bool sweep_for_room(fkv_table *table) {
 static fkv_status make_room(fkv_table *table, wanted *want) {
     if (want->kind == FKV_ROOM_RESERVE)
         return FKV_FULL;
+    if (!table->holds_items) /* who waits keeps nothing: what others wait for may lie in there */
+        fkv_append_close(table);
     if (atomic_exchange(&table->header->live_stale, 0))
         fkv_recount_live(table);
     if (want->kind == FKV_ROOM_GROW && !fkv_may_grow(table, want->bytes, 0))
@@ -274,7 +281,10 @@ fkv_item *fkv_append_room(fkv_table *table, uint64_t bytes, enum fkv_queue queue
     if (bytes > table->segment_bytes)
         return run_room(table, &want, ret_status);
     fkv_item *item = open_room(table, bytes, queue);
-    for (; item == NULL && want.tries < ROOM_TRIES; want.tries++) {
+    uint32_t tries = kind == FKV_ROOM_REPLACE ? REPLACE_TRIES : ROOM_TRIES;
+    for (; item == NULL && want.tries < tries; want.tries++) {
+        if (want.tries % ROOM_TRIES == ROOM_TRIES - 1)
+            fkv_nap(table, NAP_US); /* others have taken all that we freed: let them finish */
         *ret_status = FKV_TOO_BIG;
         if (table->held_count >= FKV_HELD_MAX - FKV_QUEUES)
             return NULL;

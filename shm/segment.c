@@ -48,8 +48,10 @@ bool fkv_give_back_one_listed(fkv_table *table, uint32_t keep) {
 fkv_status fkv_reserve_listed(fkv_table *table, uint64_t offset, uint64_t bytes) {
     fkv_header *h = table->header;
     const fkv_geometry *g = &table->geometry;
+    /* A segment's memory is enough for the pages of many processes. */
+    uint32_t keep = offset < g->activity_off ? g->reserve_segments / 2 + 1 : 1;
     while (atomic_load(&h->reserved_bytes) + bytes > g->memory_bytes)
-        if (!fkv_give_back_one_listed(table, g->reserve_segments / 2 + 1))
+        if (!fkv_give_back_one_listed(table, keep))
             return FKV_FULL;
     atomic_fetch_add(&h->reserved_bytes, bytes);
     int result;

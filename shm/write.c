@@ -25,6 +25,7 @@ fkv_item *fkv_compose(fkv_table *table, const fkv_key *key, uint64_t value_size,
         fkv_count_up(table->own, FKV_COUNT_refused, 1);
         return NULL;
     }
+    table->holds_items = true;
     *item = (fkv_item){(uint32_t)value_size, (uint16_t)key->size, (uint8_t)key->database,
                        expires ? FKV_ITEM_EXPIRES : 0};
     if (expires)
@@ -58,14 +59,20 @@ void fkv_remove_locked(fkv_table *table, const fkv_key *key, const fkv_found *fo
     fkv_slot_store_locked(table, found->partition, found->slot_at, 0, key->hash);
 }
 
-/* Near the limit only what replaces at least as much is let in. */
+/* Near the limit only what replaces at least as much is let in. Others may replace it at the same
+ * time: in lasting doubt the key is there, and of that size. */
 static bool replaces_as_much(fkv_table *table, const fkv_key *key, uint64_t bytes) {
     fkv_found found;
-    enum fkv_search search = FKV_SEARCH_RETRY;
-    for (int tries = 0; search == FKV_SEARCH_RETRY && tries < FKV_READ_TRIES; tries++)
-        search = fkv_search_racy(table, key, &found);
-    return search == FKV_SEARCH_HIT &&
-           fkv_item_bytes(key->size, found.value_size, found.slot & FKV_SLOT_EXPIRES) >= bytes;
+    for (int tries = 0; tries < 8 * FKV_READ_TRIES; tries++) {
+        enum fkv_search search = fkv_search_racy(table, key, &found);
+        if (search == FKV_SEARCH_MISS)
+            return false;
+        uint64_t before =
+            fkv_item_bytes(key->size, found.value_size, found.slot & FKV_SLOT_EXPIRES);
+        if (search == FKV_SEARCH_HIT && fkv_still_valid(table, &found))
+            return before >= bytes;
+    }
+    return true;
 }
 
 /* fkv_compose, once more as a replacement if growing was refused. */

@@ -340,7 +340,7 @@ static void use_all_memory(scene *s) {
             keep_other(s, i);
         else
             CHECK_OK(drop_number(s->actor, i));
-    while (fkv_segments_available(s->actor) > s->actor->geometry.reserve_segments)
+    while (fkv_segments_available(s->actor) > s->actor->geometry.reserve_segments + 1)
         put_other(s, count++, 1000);
     s->looks = 100;
 }
