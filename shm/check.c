@@ -34,15 +34,11 @@ static uint64_t charged_bytes(const fkv_table *table) {
 static bool check_memory(checker *c) {
     const fkv_header *h = c->table->header;
     const fkv_geometry *g = &c->table->geometry;
-    uint64_t reserved = atomic_load(&h->reserved_bytes), counted = g->index_off;
+    uint64_t reserved = atomic_load(&h->reserved_bytes);
+    uint64_t counted = fkv_bytes_beside_segments(c->table);
     for (uint32_t i = 0; i < g->segment_count; i++)
         if (FKV_STATE_KIND(fkv_state_of(c->table, i)) != FKV_SEGMENT_ABSENT)
             counted += c->table->segment_bytes;
-    for (uint32_t i = 0; i < g->partition_count; i++)
-        counted += atomic_load(&c->table->partitions[i].index_bytes);
-    for (uint32_t i = 0; i < FKV_ENTRIES; i++)
-        counted += atomic_load(&c->table->entries[i].page_reserved) ? FKV_ACTIVITY_SIZE : 0;
-    counted += atomic_load(&h->ghosts_reserved) ? g->ghost_bytes : 0;
     if (reserved != counted)
         return broken(c, "reserved_bytes is %llu, but segments, index and pages make %llu",
                       LLU(reserved), LLU(counted));
@@ -132,7 +128,7 @@ static bool is_covered(const fkv_head *head, const fkv_item *item) {
 
 static const char *item_fault(const fkv_table *table, uint64_t slot) {
     uint64_t offset = fkv_slot_offset(slot);
-    if (offset < table->geometry.segments_off || offset >= table->geometry.activity_off)
+    if (!fkv_in_segments(table, offset))
         return "names a place outside the segments";
     uint32_t segment = fkv_segment_of(table, offset);
     enum fkv_segment_state kind = FKV_STATE_KIND(fkv_state_of(table, segment));
@@ -166,7 +162,7 @@ static bool check_slot(checker *c, slot_place at, _Atomic uint64_t *slot_at) {
     if (fault != NULL)
         return broken_slot(c, at, fault);
     const fkv_item *item = (const fkv_item *)(table->base + fkv_slot_offset(slot));
-    fkv_key key = fkv_make_key(table, item->database, fkv_item_key(item), item->key_size);
+    fkv_key key = fkv_key_of(table, item);
     if (((slot ^ fkv_slot_match(&key)) & FKV_SLOT_MATCH_MASK) != 0)
         return broken_slot(c, at, "its tag is not its key's");
     if (fkv_partition_of(table, key.hash) != &table->partitions[at.partition])

@@ -10,8 +10,7 @@ void fkv_clear_partition_locked(fkv_table *table, fkv_partition *partition, unsi
     for (uint32_t p = 0; p < fkv_page_count(table, shape); p++) {
         fkv_page *page = fkv_index_page(table, partition, p);
         for (unsigned i = 0; i < FKV_PAGE_SLOTS; i++) {
-            _Atomic uint64_t *slot_at =
-                &page->buckets[i / FKV_BUCKET_SLOTS].slots[i % FKV_BUCKET_SLOTS];
+            _Atomic uint64_t *slot_at = fkv_slot_at(page, i);
             if (clears(database, atomic_load_explicit(slot_at, memory_order_relaxed)))
                 atomic_store_explicit(slot_at, 0, memory_order_release);
         }

@@ -50,8 +50,7 @@ fkv_intent *fkv_compose_intent(fkv_table *table, size_t count, enum fkv_room kin
 /* ---- placing --------------------------------------------------------------------------------- */
 
 static void mark_claim(fkv_planned *p, uint8_t mark) {
-    fkv_bucket *bucket = (fkv_bucket *)((uintptr_t)p->slot_at & ~(uintptr_t)63);
-    atomic_store_explicit(&bucket->access[p->slot_at - bucket->slots], mark, memory_order_relaxed);
+    atomic_store_explicit(fkv_access_of(p->slot_at), mark, memory_order_relaxed);
 }
 
 static void give_up_place(fkv_planned *p) {

@@ -37,21 +37,32 @@ static void count_in(const fkv_table *table, stretch *s, uint32_t segment, int b
     }
 }
 
-bool fkv_has_room_for_copies(const fkv_table *table, uint32_t free, uint64_t move_bytes) {
-    uint64_t copies = (move_bytes >> table->segment_shift) + (move_bytes > 0 ? 2 : 0);
-    return fkv_segments_available(table) >= free + copies + table->geometry.reserve_segments / 2;
+/* Whether nothing is in the way, and there is room elsewhere for what lives in the stretch. */
+static bool can_empty(const fkv_table *table, const stretch *s) {
+    uint64_t copies = (s->move_bytes >> table->segment_shift) + (s->move_bytes > 0 ? 2 : 0);
+    return s->obstacles == 0 && fkv_segments_available(table) >=
+                                    s->free + copies + table->geometry.reserve_segments / 2;
+}
+
+static stretch count_stretch(const fkv_table *table, uint32_t first, uint32_t length) {
+    stretch s = {.first = first, .length = length};
+    for (uint32_t i = 0; i < length; i++)
+        count_in(table, &s, first + i, 1);
+    return s;
+}
+
+bool fkv_can_empty_stretch(const fkv_table *table, uint32_t first, uint32_t length) {
+    stretch s = count_stretch(table, first, length);
+    return can_empty(table, &s);
 }
 
 /* The stretch with least to move, from the high end, where runs lie. */
 static uint32_t cheapest(const fkv_table *table, uint32_t length) {
-    stretch s = {.length = length, .first = table->geometry.segment_count - length};
+    stretch s = count_stretch(table, table->geometry.segment_count - length, length);
     uint64_t least = UINT64_MAX;
     uint32_t best = FKV_NO_SEGMENT;
-    for (uint32_t i = 0; i < length; i++)
-        count_in(table, &s, s.first + i, 1);
     for (;; s.first--) {
-        if (s.move_bytes < least && s.obstacles == 0 &&
-            fkv_has_room_for_copies(table, s.free, s.move_bytes))
+        if (s.move_bytes < least && can_empty(table, &s))
             least = s.move_bytes, best = s.first;
         if (s.first == 0)
             return best;
@@ -63,7 +74,7 @@ static uint32_t cheapest(const fkv_table *table, uint32_t length) {
 /* ---- emptying -------------------------------------------------------------------------------- */
 
 /* Makes what is free in the stretch ours, so that no copy and nobody else goes there. */
-fkv_status fkv_claim_stretch_listed(fkv_table *table, uint32_t first, uint32_t length) {
+static fkv_status claim_stretch_listed(fkv_table *table, uint32_t first, uint32_t length) {
     fkv_status status = FKV_OK;
     for (uint32_t i = first; status == FKV_OK && i < first + length; i++)
         if (FKV_STATE_KIND(fkv_state_of(table, i)) <= FKV_SEGMENT_FREE)
@@ -80,8 +91,7 @@ static fkv_status empty_closed(fkv_table *table, uint32_t segment) {
         return FKV_OK; /* ours already, or lost to somebody: then there will be no run */
     fkv_status status = fkv_empty_some(table, &e, UINT64_MAX / 2, &done);
     if (status != FKV_OK)
-        atomic_store_explicit(&table->heads[segment].state, FKV_STATE(FKV_SEGMENT_CLOSED, 0, 0),
-                              memory_order_release);
+        fkv_leave_segment(table, segment);
     return status;
 }
 
@@ -89,18 +99,11 @@ fkv_status fkv_empty_stretch(fkv_table *table, uint32_t first, uint32_t length) 
     fkv_status status = fkv_list_lock(table);
     if (status != FKV_OK)
         return status;
-    status = fkv_claim_stretch_listed(table, first, length);
+    status = claim_stretch_listed(table, first, length);
     fkv_list_unlock(table);
     for (uint32_t i = first; status == FKV_OK && i < first + length; i++)
         status = empty_closed(table, i);
     return status;
-}
-
-/* Frees what is ours and empty in a stretch. */
-void fkv_free_stretch_listed(fkv_table *table, uint32_t first, uint32_t length) {
-    for (uint32_t i = first; i < first + length; i++)
-        if (fkv_state_of(table, i) == fkv_victim_of(table, 0))
-            fkv_free_segment_listed(table, i);
 }
 
 /* ---- taking ---------------------------------------------------------------------------------- */
@@ -110,14 +113,16 @@ void fkv_free_stretch_listed(fkv_table *table, uint32_t first, uint32_t length) 
 fkv_status fkv_take_stretch(fkv_table *table, uint32_t first, uint32_t length,
                             enum fkv_queue queue, fkv_status emptied) {
     fkv_status status = fkv_list_lock(table);
-    if (status != FKV_OK) {
-        for (uint32_t i = first; i < first + length; i++)
-            if (fkv_state_of(table, i) == fkv_victim_of(table, 0))
-                atomic_store_explicit(&table->heads[i].state,
-                                      FKV_STATE(FKV_SEGMENT_CLOSED, 0, 0), memory_order_release);
-        return status;
+    for (uint32_t i = first; i < first + length; i++) {
+        if (fkv_state_of(table, i) != fkv_victim_of(table, 0))
+            continue;
+        if (status == FKV_OK)
+            fkv_free_segment_listed(table, i);
+        else
+            fkv_leave_segment(table, i);
     }
-    fkv_free_stretch_listed(table, first, length);
+    if (status != FKV_OK)
+        return status;
     if (emptied == FKV_OK)
         emptied = fkv_take_stretch_listed(table, first, length, queue);
     fkv_list_unlock(table);

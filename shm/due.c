@@ -13,9 +13,7 @@ void fkv_note_due_locked(fkv_table *table, fkv_partition *partition,
     const fkv_item *item = slot & FKV_SLOT_EXPIRES ? fkv_slot_item(table, slot) : NULL;
     if (item == NULL)
         return;
-    const fkv_page *page =
-        (const fkv_page *)((uintptr_t)slot_at & ~(uintptr_t)(sizeof(fkv_page) - 1));
-    fkv_due *due = fkv_due_of(table, page);
+    fkv_due *due = fkv_due_of(table, fkv_page_of(slot_at));
     int64_t before = atomic_load_explicit(due, memory_order_relaxed);
     int64_t after = fkv_sooner(before, fkv_item_expiry(item));
     if (after != before)
@@ -29,8 +27,7 @@ void fkv_note_due_locked(fkv_table *table, fkv_partition *partition,
 /* Where the item of a slot that expires is, or 0. */
 static uint64_t expiring_at(const fkv_table *table, uint64_t slot) {
     uint64_t offset = slot & FKV_SLOT_EXPIRES ? fkv_slot_offset(slot) : 0;
-    bool inside = offset >= table->geometry.segments_off && offset < table->geometry.activity_off;
-    return inside ? offset : 0;
+    return fkv_in_segments(table, offset) ? offset : 0;
 }
 
 static const fkv_head *head_of(const fkv_table *table, uint64_t offset) {
@@ -42,7 +39,7 @@ static int64_t latest_of(const fkv_head *head) {
 }
 
 /* Asks the memory for all items of the page that expire: each would be waited for by itself. */
-void fkv_prefetch_expiring(const fkv_table *table, const fkv_page *page) {
+void fkv_prefetch_expiring(const fkv_table *table, fkv_page *page) {
     for (unsigned i = 0; i < FKV_PAGE_SLOTS; i++) {
         uint64_t offset = expiring_at(table, atomic_load_explicit(fkv_slot_at(page, i),
                                                                   memory_order_relaxed));

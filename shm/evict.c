@@ -59,11 +59,6 @@ typedef struct queues {
     uint32_t oldest[FKV_QUEUES];
 } queues;
 
-static uint64_t age_of(const fkv_table *table, uint32_t segment) {
-    return atomic_load_explicit(&table->header->clock, memory_order_relaxed) -
-           atomic_load_explicit(&table->heads[segment].born, memory_order_relaxed) + 1;
-}
-
 static void look_at(const fkv_table *table, uint32_t segment, queues *q) {
     uint64_t state = fkv_state_of(table, segment);
     enum fkv_segment_state kind = FKV_STATE_KIND(state);
@@ -73,8 +68,8 @@ static void look_at(const fkv_table *table, uint32_t segment, queues *q) {
     q->segments[queue] += kind == FKV_SEGMENT_RUN ? fkv_run_length(table, segment, state) : 1;
     bool free_to_take = (kind == FKV_SEGMENT_CLOSED || kind == FKV_SEGMENT_RUN) &&
                         FKV_STATE_OWNER(state) == 0;
-    if (free_to_take && age_of(table, segment) > q->age[queue]) {
-        q->age[queue] = age_of(table, segment);
+    if (free_to_take && fkv_age_of(table, segment) > q->age[queue]) {
+        q->age[queue] = fkv_age_of(table, segment);
         q->oldest[queue] = segment;
     }
 }
@@ -99,20 +94,20 @@ fkv_status fkv_evict_run(fkv_table *table, uint32_t segment, bool *ret_gone) {
                       .copy_most = UINT64_MAX};
     fkv_head *head = &table->heads[segment];
     const fkv_item *item = (const fkv_item *)(table->base + fkv_segment_offset(table, segment));
-    fkv_key key = fkv_make_key(table, item->database, fkv_item_key(item), item->key_size);
+    fkv_key key = fkv_key_of(table, item);
     fkv_partition *partition = fkv_partition_of(table, key.hash);
     fkv_found found;
     fkv_status status = fkv_partition_lock(table, partition);
     if (status != FKV_OK)
         return status;
     *ret_gone = true;
-    if (fkv_search_locked(table, &key, &found) && found.item == item) {
+    if (fkv_find_item_locked(table, &key, item, &found)) {
         _Atomic uint8_t *access = fkv_access_of(found.slot_at);
         fkv_fate fate = fkv_fate_of(&e, atomic_load_explicit(access, memory_order_relaxed));
-        *ret_gone = !fate.keep || fkv_expired(found.expires_at_ms);
+        bool expired = fkv_expired(found.expires_at_ms);
+        *ret_gone = !fate.keep || expired;
         if (*ret_gone) {
             fkv_slot_store_locked(table, partition, found.slot_at, 0, key.hash);
-            bool expired = fkv_expired(found.expires_at_ms);
             fkv_count_up(table->own, expired ? FKV_COUNT_expired : FKV_COUNT_evicted, 1);
             if (fate.ghost && !expired)
                 fkv_ghost_note(table, key.hash);

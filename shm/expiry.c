@@ -17,8 +17,7 @@ static uint64_t sweep_page_locked(fkv_table *table, fkv_partition *partition, fk
     uint64_t removed = 0;
     int64_t due_ms = 0;
     for (unsigned i = 0; i < FKV_PAGE_SLOTS; i++) {
-        _Atomic uint64_t *slot_at =
-            &page->buckets[i / FKV_BUCKET_SLOTS].slots[i % FKV_BUCKET_SLOTS];
+        _Atomic uint64_t *slot_at = fkv_slot_at(page, i);
         uint64_t slot = atomic_load_explicit(slot_at, memory_order_relaxed);
         const fkv_item *item = slot & FKV_SLOT_EXPIRES ? fkv_slot_item(table, slot) : NULL;
         if (item == NULL)
@@ -27,7 +26,7 @@ static uint64_t sweep_page_locked(fkv_table *table, fkv_partition *partition, fk
             due_ms = fkv_sooner(due_ms, fkv_item_expiry(item));
             continue;
         }
-        fkv_slot_store_locked(table, partition, slot_at, 0, fkv_item_hash(table, item));
+        fkv_slot_store_locked(table, partition, slot_at, 0, fkv_key_of(table, item).hash);
         removed++;
     }
     atomic_store_explicit(fkv_due_of(table, page), due_ms, memory_order_release);

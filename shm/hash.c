@@ -60,6 +60,6 @@ fkv_key fkv_make_key(const fkv_table *table, unsigned database, const void *data
     return key;
 }
 
-uint64_t fkv_item_hash(const fkv_table *table, const fkv_item *item) {
-    return fkv_make_key(table, item->database, fkv_item_key(item), item->key_size).hash;
+fkv_key fkv_key_of(const fkv_table *table, const fkv_item *item) {
+    return fkv_make_key(table, item->database, fkv_item_key(item), item->key_size);
 }

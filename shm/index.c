@@ -17,7 +17,7 @@ static inline bool read_item(const fkv_table *table, const fkv_key *key, uint64_
     uint64_t offset = fkv_slot_offset(slot), extent;
     found->segment = 0;
     found->generation = 0;
-    if (offset < table->geometry.segments_off || offset >= table->geometry.activity_off)
+    if (!fkv_in_segments(table, offset))
         return false;
     found->item = (const fkv_item *)(table->base + offset);
     __builtin_prefetch(found->item); /* most items lie across two lines: fetch both at once */
@@ -120,6 +120,18 @@ bool fkv_search_locked(const fkv_table *table, const fkv_key *key, fkv_found *fo
                  found, &doubt);
 }
 
+/* Whether the key's slot names this very item, and where; under the lock. */
+bool fkv_find_item_locked(const fkv_table *table, const fkv_key *key, const fkv_item *item,
+                          fkv_found *found) {
+    return fkv_search_locked(table, key, found) && found->item == item;
+}
+
+/* What a slot becomes when its item moves to `to`. */
+uint64_t fkv_moved_slot(const fkv_table *table, uint64_t slot, const fkv_item *to) {
+    uint64_t offset = (uint64_t)((const uint8_t *)to - table->base);
+    return (slot & ~FKV_SLOT_OFFSET_MASK) | offset >> 3;
+}
+
 /* Whether a slot, *ret_slot_at, names the very item at `offset`, by the slots alone.
  * FKV_SEARCH_RETRY: they may have moved meanwhile. */
 enum fkv_search fkv_search_slot(const fkv_table *table, const fkv_key *key, uint64_t offset,
@@ -191,14 +203,10 @@ static _Atomic uint64_t *find_empty(fkv_page *page, uint64_t hash) {
     return NULL;
 }
 
-static fkv_bucket *bucket_of(_Atomic uint64_t *slot_at) {
-    return (fkv_bucket *)((uintptr_t)slot_at & ~(uintptr_t)(sizeof(fkv_bucket) - 1));
-}
-
 /* The buckets between a key's home and where it lies no longer have it behind them. */
 void fkv_unpass_locked(_Atomic uint64_t *slot_at, uint64_t hash) {
-    fkv_bucket *bucket = bucket_of(slot_at);
-    fkv_page *page = (fkv_page *)((uintptr_t)bucket & ~(uintptr_t)(sizeof(fkv_page) - 1));
+    fkv_bucket *bucket = fkv_bucket_of(slot_at);
+    fkv_page *page = fkv_page_of(slot_at);
     unsigned home = FKV_HASH_BUCKET(hash), steps = (unsigned)(bucket - page->buckets) ^ home;
     for (unsigned step = 0; step < steps; step++)
         passed_add(&page->buckets[home ^ step], -1);
@@ -265,8 +273,7 @@ void fkv_slot_store_locked(fkv_table *table, fkv_partition *partition, _Atomic u
     count_bytes(table, slot, 1);
     count_bytes(table, old, -1);
     if (slot == 0) {
-        fkv_bucket *bucket = bucket_of(slot_at);
-        atomic_store_explicit(&bucket->access[slot_at - bucket->slots], 0, memory_order_relaxed);
+        atomic_store_explicit(fkv_access_of(slot_at), 0, memory_order_relaxed);
         fkv_unpass_locked(slot_at, hash);
     }
 }
@@ -303,21 +310,19 @@ static void copy_moving(fkv_table *table, fkv_page *lower, fkv_page *upper, uint
     int64_t due_ms = atomic_load_explicit(fkv_due_of(table, lower), memory_order_relaxed);
     atomic_store_explicit(fkv_due_of(table, upper), due_ms, memory_order_relaxed);
     for (unsigned i = 0; i < FKV_PAGE_SLOTS; i++) {
-        fkv_bucket *bucket = &lower->buckets[i / FKV_BUCKET_SLOTS];
-        uint64_t slot = atomic_load_explicit(&bucket->slots[i % FKV_BUCKET_SLOTS],
-                                             memory_order_relaxed);
+        _Atomic uint64_t *from = fkv_slot_at(lower, i);
+        uint64_t slot = atomic_load_explicit(from, memory_order_relaxed);
         if (slot == 0)
             continue;
         const fkv_item *item = fkv_slot_item(table, slot);
-        uint64_t hash = item != NULL ? fkv_item_hash(table, item) : 0;
+        uint64_t hash = item != NULL ? fkv_key_of(table, item).hash : 0;
         if (item == NULL || !(FKV_HASH_PAGE(hash) & page_bit))
             continue;
         _Atomic uint64_t *to = find_empty(upper, hash);
         if (to == NULL) /* as many fitted below, so the page is damaged: the checker will say so */
             continue;
-        atomic_store_explicit(&bucket_of(to)->access[to - bucket_of(to)->slots],
-                              atomic_load_explicit(&bucket->access[i % FKV_BUCKET_SLOTS],
-                                                   memory_order_relaxed), memory_order_relaxed);
+        uint8_t access = atomic_load_explicit(fkv_access_of(from), memory_order_relaxed);
+        atomic_store_explicit(fkv_access_of(to), access, memory_order_relaxed);
         atomic_store_explicit(to, slot, memory_order_relaxed);
     }
 }
@@ -379,7 +384,7 @@ static void recount_page(fkv_table *table, fkv_page *page, uint32_t page_index, 
         _Atomic uint64_t *slot_at = &bucket->slots[i % FKV_BUCKET_SLOTS];
         uint64_t slot = atomic_load_explicit(slot_at, memory_order_relaxed);
         const fkv_item *item = fkv_slot_item(table, slot);
-        uint64_t hash = item != NULL ? fkv_item_hash(table, item) : 0;
+        uint64_t hash = item != NULL ? fkv_key_of(table, item).hash : 0;
         if (slot != 0 && (item == NULL || (FKV_HASH_PAGE(hash) & (pages - 1)) != page_index))
             atomic_store_explicit(slot_at, slot = 0, memory_order_release);
         if (slot == 0) {

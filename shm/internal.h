@@ -258,7 +258,25 @@ void fkv_unpass_locked(_Atomic uint64_t *slot_at, uint64_t hash);
 fkv_status fkv_grow_locked(fkv_table *table, fkv_partition *partition);
 bool fkv_wants_growth_locked(const fkv_table *table, const fkv_partition *partition);
 void fkv_recount_locked(fkv_table *table, fkv_partition *partition);
-uint64_t fkv_item_hash(const fkv_table *table, const fkv_item *item);
+fkv_key fkv_key_of(const fkv_table *table, const fkv_item *item);
+bool fkv_find_item_locked(const fkv_table *table, const fkv_key *key, const fkv_item *item,
+                          fkv_found *found);
+uint64_t fkv_moved_slot(const fkv_table *table, uint64_t slot, const fkv_item *to);
+
+/* Buckets and pages lie at multiples of their sizes: a slot's place tells its bucket and page. */
+static inline fkv_bucket *fkv_bucket_of(const _Atomic uint64_t *slot_at) {
+    return (fkv_bucket *)((uintptr_t)slot_at & ~(uintptr_t)(sizeof(fkv_bucket) - 1));
+}
+static inline fkv_page *fkv_page_of(const _Atomic uint64_t *slot_at) {
+    return (fkv_page *)((uintptr_t)slot_at & ~(uintptr_t)(sizeof(fkv_page) - 1));
+}
+static inline _Atomic uint8_t *fkv_access_of(const _Atomic uint64_t *slot_at) {
+    fkv_bucket *bucket = fkv_bucket_of(slot_at);
+    return &bucket->access[slot_at - bucket->slots];
+}
+static inline _Atomic uint64_t *fkv_slot_at(fkv_page *page, unsigned i) {
+    return &page->buckets[i / FKV_BUCKET_SLOTS].slots[i % FKV_BUCKET_SLOTS];
+}
 
 static inline const char *fkv_item_key(const fkv_item *item) {
     return (const char *)(item + 1) + (item->flags & FKV_ITEM_EXPIRES ? 8 : 0);

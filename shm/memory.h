@@ -13,6 +13,14 @@ static inline uint32_t fkv_segment_of(const fkv_table *table, uint64_t offset) {
 static inline uint64_t fkv_segment_offset(const fkv_table *table, uint32_t segment) {
     return table->geometry.segments_off + ((uint64_t)segment << table->segment_shift);
 }
+static inline bool fkv_in_segments(const fkv_table *table, uint64_t offset) {
+    return offset >= table->geometry.segments_off && offset < table->geometry.activity_off;
+}
+/* Segments taken since this one was: hint. */
+static inline uint64_t fkv_age_of(const fkv_table *table, uint32_t segment) {
+    return atomic_load_explicit(&table->header->clock, memory_order_relaxed) -
+           atomic_load_explicit(&table->heads[segment].born, memory_order_relaxed) + 1;
+}
 static inline enum fkv_queue fkv_queue_of(const fkv_table *table, uint32_t segment) {
     uint32_t queue = atomic_load_explicit(&table->heads[segment].queue, memory_order_relaxed);
     return queue < FKV_QUEUES ? (enum fkv_queue)queue : FKV_QUEUE_SMALL;
@@ -48,7 +56,7 @@ static inline uint64_t fkv_item_extent(const fkv_table *table, uint64_t offset) 
 /* The item that a slot names, under the partition's lock. NULL: the slot is 0, or damaged. */
 static inline const fkv_item *fkv_slot_item(const fkv_table *table, uint64_t slot) {
     uint64_t offset = fkv_slot_offset(slot);
-    if (offset < table->geometry.segments_off || offset >= table->geometry.activity_off)
+    if (!fkv_in_segments(table, offset))
         return NULL;
     const fkv_item *item = (const fkv_item *)(table->base + offset);
     uint64_t extent = fkv_item_extent(table, offset);
@@ -61,6 +69,16 @@ enum fkv_room {
     FKV_ROOM_RESERVE  /* reclaim itself: may take the last segments, reclaims nothing */
 };
 
+/* Whether the segment is at this moment another participant's. */
+static inline bool fkv_is_others(const fkv_table *table, uint64_t state) {
+    unsigned owner = FKV_STATE_OWNER(state);
+    return owner != 0 && owner <= FKV_ENTRIES && owner != table->entry + 1;
+}
+static inline uint64_t fkv_victim_of(const fkv_table *table, uint32_t length) {
+    return FKV_STATE(FKV_SEGMENT_VICTIM, table->entry + 1, length);
+}
+void fkv_leave_segment(fkv_table *table, uint32_t segment); /* from now on it is nobody's */
+uint64_t fkv_bytes_beside_segments(const fkv_table *table);
 void fkv_live_bytes_add(fkv_table *table, uint64_t offset, uint64_t bytes, int sign);
 uint64_t fkv_segments_available(const fkv_table *table);
 fkv_status fkv_take_segments(fkv_table *table, uint32_t length, enum fkv_queue queue,
@@ -135,15 +153,11 @@ fkv_status fkv_reclaim_dead_run(fkv_table *table);
 fkv_status fkv_reclaim_garbage(fkv_table *table);
 void fkv_reclaim_step(fkv_table *table, uint64_t written);
 bool fkv_holds_nothing(const fkv_table *table, uint32_t segment); /* a run, or what was to be one */
+
 /* ---- compact.c, slide.c ---------------------------------------------------------------------- */
 
-static inline uint64_t fkv_victim_of(const fkv_table *table, uint32_t length) {
-    return FKV_STATE(FKV_SEGMENT_VICTIM, table->entry + 1, length);
-}
-bool fkv_has_room_for_copies(const fkv_table *table, uint32_t free, uint64_t move_bytes);
-fkv_status fkv_claim_stretch_listed(fkv_table *table, uint32_t first, uint32_t length);
+bool fkv_can_empty_stretch(const fkv_table *table, uint32_t first, uint32_t length);
 fkv_status fkv_empty_stretch(fkv_table *table, uint32_t first, uint32_t length);
-void fkv_free_stretch_listed(fkv_table *table, uint32_t first, uint32_t length);
 fkv_status fkv_take_stretch(fkv_table *table, uint32_t first, uint32_t length,
                             enum fkv_queue queue, fkv_status emptied);
 /* Moves one run so that a hole of `wanted` segments comes nearer. FKV_MISS: no move does that. */
@@ -160,9 +174,6 @@ static inline fkv_due *fkv_due_of(const fkv_table *table, const fkv_page *page) 
     uint64_t offset = (uint64_t)((const uint8_t *)page - table->base) - table->geometry.index_off;
     return (fkv_due *)(table->base + table->geometry.due_off) + offset / sizeof(fkv_page);
 }
-static inline const _Atomic uint64_t *fkv_slot_at(const fkv_page *page, unsigned i) {
-    return &page->buckets[i / FKV_BUCKET_SLOTS].slots[i % FKV_BUCKET_SLOTS];
-}
 static inline bool fkv_is_due(const fkv_table *table, const fkv_page *page, int64_t now_ms) {
     int64_t due_ms = atomic_load_explicit(fkv_due_of(table, page), memory_order_relaxed);
     return due_ms != 0 && due_ms <= now_ms;
@@ -174,7 +185,7 @@ static inline int64_t fkv_sooner(int64_t due_ms, int64_t other_ms) {
 }
 void fkv_note_due_locked(fkv_table *table, fkv_partition *partition,
                          const _Atomic uint64_t *slot_at, uint64_t slot);
-void fkv_prefetch_expiring(const fkv_table *table, const fkv_page *page);
+void fkv_prefetch_expiring(const fkv_table *table, fkv_page *page);
 uint64_t fkv_count_expired(const fkv_table *table, const fkv_partition *partition,
                            unsigned database);
 
@@ -186,7 +197,6 @@ bool fkv_ghost_take(fkv_table *table, uint64_t hash);
 static inline bool fkv_evicts(const fkv_table *table) {
     return atomic_load_explicit(&table->header->policy, memory_order_relaxed) == FKV_S3FIFO;
 }
-_Atomic uint8_t *fkv_access_of(_Atomic uint64_t *slot_at);
 void fkv_count_access(_Atomic uint64_t *slot_at);
 
 #endif

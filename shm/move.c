@@ -45,8 +45,7 @@ bool fkv_is_dead(const fkv_table *table, const fkv_key *key, const fkv_item *ite
 static void settle_slot_locked(fkv_table *table, fkv_emptying *e, const fkv_found *found,
                                const fkv_item *copy, const fkv_fate *fate, uint64_t hash) {
     uint64_t bytes = fkv_item_size(found->item);
-    uint64_t offset = copy ? (uint64_t)((const uint8_t *)copy - table->base) : 0;
-    uint64_t slot = copy ? (found->slot & ~FKV_SLOT_OFFSET_MASK) | offset >> 3 : 0;
+    uint64_t slot = copy ? fkv_moved_slot(table, found->slot, copy) : 0;
     fkv_slot_store_locked(table, found->partition, found->slot_at, slot, hash);
     if (copy != NULL) {
         atomic_store_explicit(fkv_access_of(found->slot_at), fate->access, memory_order_relaxed);
@@ -75,7 +74,7 @@ static fkv_status move_item(fkv_table *table, fkv_emptying *e, const fkv_key *ke
         return status;
     status = fkv_partition_lock(table, fkv_partition_of(table, key->hash));
     if (status == FKV_OK) {
-        if (fkv_search_locked(table, key, &found) && found.item == item)
+        if (fkv_find_item_locked(table, key, item, &found))
             settle_slot_locked(table, e, &found, copy, &fate, key->hash);
         else if (copy != NULL)
             fkv_append_undo(table, copy);
@@ -99,7 +98,7 @@ static fkv_status walk_ahead(fkv_table *table, uint64_t *at, uint64_t end, walk_
             continue;
         walk_step *step = &steps[(*ret_count)++];
         step->item = item;
-        step->key = fkv_make_key(table, item->database, fkv_item_key(item), item->key_size);
+        step->key = fkv_key_of(table, item);
         fkv_prefetch_slot(table, &step->key);
     }
     return FKV_OK;

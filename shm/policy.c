@@ -46,11 +46,6 @@ fkv_status fkv_set_policy(fkv_table *table, fkv_policy policy) {
 
 /* ---- access counts --------------------------------------------------------------------------- */
 
-_Atomic uint8_t *fkv_access_of(_Atomic uint64_t *slot_at) {
-    fkv_bucket *bucket = (fkv_bucket *)((uintptr_t)slot_at & ~(uintptr_t)(sizeof(fkv_bucket) - 1));
-    return &bucket->access[slot_at - bucket->slots];
-}
-
 /* One more use of a key, up to FKV_ACCESS_MAX: keys that are used all the time cost no store. By
  * CAS, for the slot may have been emptied since it was found, and claimed by a commit, whose mark
  * must stay. */

@@ -10,7 +10,7 @@
 
 #define WORTH_64THS 1     /* a victim must give back at least this much of a segment */
 #define CLAIM_TRIES 8     /* others claim victims too */
-#define BEGUN_FIRST 1e6
+#define BEGUN_FIRST 1e6   /* more than any difference of scores */
 #define RUN_TRIES 16      /* runs that go round before one goes */
 #define STEP_TIMES 16     /* walked for each byte that is written: enough, if 15/16 of all lives, */
 #define STEP_BYTES 16384  /* and done once so much has come together */
@@ -26,7 +26,7 @@ bool fkv_holds_nothing(const fkv_table *table, uint32_t segment) {
         return true; /* its writer died before it wrote the head */
     if (item->flags & FKV_ITEM_INTENT)
         return true;
-    fkv_key key = fkv_make_key(table, item->database, fkv_item_key(item), item->key_size);
+    fkv_key key = fkv_key_of(table, item);
     return fkv_is_dead(table, &key, item);
 }
 
@@ -37,12 +37,10 @@ static bool run_is_dead(const fkv_table *table, uint32_t segment, uint64_t state
 
 /* Benefit per cost of emptying a closed segment; 0: not worth it. */
 static double score(const fkv_table *table, uint32_t segment, int64_t now_ms) {
-    const fkv_head *head = &table->heads[segment];
     double whole = (double)table->segment_bytes;
     bool expired = fkv_has_expired(table, segment, now_ms);
     double gain = expired ? whole : (double)fkv_recoverable_bytes(table, segment);
-    double age = (double)(atomic_load_explicit(&table->header->clock, memory_order_relaxed) -
-                          atomic_load_explicit(&head->born, memory_order_relaxed)) + 1;
+    double age = (double)fkv_age_of(table, segment);
     return gain < whole * WORTH_64THS / 64 ? 0 : gain * age / (whole + (whole - gain));
 }
 
@@ -90,13 +88,6 @@ static uint32_t choose_victim(const fkv_table *table, enum victims wanted, bool 
     return *ret_evict ? fkv_next_eviction(table) : victim;
 }
 
-static void put_back(fkv_table *table, uint32_t segment) {
-    uint32_t length = FKV_STATE_LENGTH(fkv_state_of(table, segment));
-    atomic_store_explicit(&table->heads[segment].state,
-                          FKV_STATE(length > 0 ? FKV_SEGMENT_RUN : FKV_SEGMENT_CLOSED, 0, length),
-                          memory_order_release);
-}
-
 /* Makes `segment` ours to empty, if it is nobody's. A run is looked at again once it is ours: since
  * it was chosen, another process may have put a new one in its place. */
 static bool claim(fkv_table *table, uint32_t segment, bool evict) {
@@ -108,7 +99,7 @@ static bool claim(fkv_table *table, uint32_t segment, bool evict) {
         return false;
     if (!run || evict || run_is_dead(table, segment, state))
         return true;
-    put_back(table, segment);
+    fkv_leave_segment(table, segment);
     return false;
 }
 
@@ -119,10 +110,8 @@ static bool leaves_room_for_others(const fkv_table *table) {
     uint32_t others = 0;
     for (uint32_t i = 0; i < table->geometry.segment_count; i++) {
         uint64_t state = fkv_state_of(table, i);
-        unsigned owner = FKV_STATE_OWNER(state);
-        others += FKV_STATE_KIND(state) == FKV_SEGMENT_VICTIM && owner != 0 &&
-                  owner != table->entry + 1 && owner <= FKV_ENTRIES &&
-                  !fkv_stands_still(table, owner - 1);
+        others += FKV_STATE_KIND(state) == FKV_SEGMENT_VICTIM && fkv_is_others(table, state) &&
+                  !fkv_stands_still(table, FKV_STATE_OWNER(state) - 1);
     }
     return others == 0 || others < fkv_segments_available(table);
 }
@@ -137,7 +126,7 @@ static bool claim_victim(fkv_table *table, enum victims wanted, fkv_emptying *re
         if (!claim(table, victim, evict))
             continue;
         if (!evict && !leaves_room_for_others(table)) {
-            put_back(table, victim);
+            fkv_leave_segment(table, victim);
             return false;
         }
         *ret = (fkv_emptying){
@@ -157,7 +146,7 @@ static bool claim_victim(fkv_table *table, enum victims wanted, fkv_emptying *re
 static fkv_status free_victim(fkv_table *table, const fkv_emptying *e) {
     fkv_status status = fkv_list_lock(table);
     if (status != FKV_OK) {
-        put_back(table, e->segment);
+        fkv_leave_segment(table, e->segment);
         return status;
     }
     uint32_t length = FKV_STATE_LENGTH(fkv_state_of(table, e->segment));
@@ -182,7 +171,7 @@ static fkv_status work_on(fkv_table *table, fkv_emptying *e, uint64_t budget, bo
         status = fkv_evict_run(table, e->segment, ret_done);
     if (status == FKV_OK && *ret_done)
         return free_victim(table, e);
-    put_back(table, e->segment);
+    fkv_leave_segment(table, e->segment);
     return status;
 }
 
@@ -225,7 +214,7 @@ static bool claim_next(fkv_table *table, fkv_emptying *ret) {
     if (atomic_load(&table->heads[ret->segment].generation) == ret->generation &&
         fkv_evicts(table) >= ret->evict)
         return true;
-    put_back(table, ret->segment); /* it lives its next life, or the policy has changed */
+    fkv_leave_segment(table, ret->segment); /* it lives its next life, or the policy has changed */
     return claim_victim(table, ANY_VICTIM, ret);
 }
 

@@ -26,10 +26,6 @@ typedef struct wanted {
     bool disk_full; /* the kernel has refused, so what the limit leaves is not to be had */
 } wanted;
 
-static void set_state(fkv_table *table, uint32_t segment, uint64_t state) {
-    atomic_store_explicit(&table->heads[segment].state, state, memory_order_release);
-}
-
 /* ---- the open segments ----------------------------------------------------------------------- */
 
 static void hold(fkv_table *table, uint32_t segment) {
@@ -57,17 +53,12 @@ void fkv_append_forget(fkv_table *table) {
 
 void fkv_append_close(fkv_table *table) {
     table->holds_items = false;
-    while (table->held_count > 0) {
-        uint32_t segment = table->held[--table->held_count];
-        uint64_t state = fkv_state_of(table, segment);
-        bool run = FKV_STATE_KIND(state) == FKV_SEGMENT_RUN;
-        set_state(table, segment, FKV_STATE(run ? FKV_SEGMENT_RUN : FKV_SEGMENT_CLOSED, 0,
-                                            FKV_STATE_LENGTH(state)));
-    }
+    while (table->held_count > 0)
+        fkv_leave_segment(table, table->held[--table->held_count]);
     for (unsigned q = 0; q < FKV_QUEUES; q++)
         if (table->opened[q]) {
             table->opened[q] = false;
-            set_state(table, table->tail[q], FKV_STATE(FKV_SEGMENT_CLOSED, 0, 0));
+            fkv_leave_segment(table, table->tail[q]);
         }
 }
 
@@ -150,11 +141,6 @@ static fkv_status next_segment(fkv_table *table, const wanted *want) {
 
 /* ---- making room ---------------------------------------------------------------------------- */
 
-static bool is_others(const fkv_table *table, uint64_t state) {
-    unsigned owner = FKV_STATE_OWNER(state);
-    return owner != 0 && owner <= FKV_ENTRIES && owner != table->entry + 1;
-}
-
 /* Whether other processes have just freed what we lack, or are at it: emptying a segment, or using
  * for an operation what reclaim would copy to, or from. */
 static bool others_make_room(const fkv_table *table, const wanted *want) {
@@ -164,7 +150,7 @@ static bool others_make_room(const fkv_table *table, const wanted *want) {
         return true;
     for (uint32_t i = 0; i < table->geometry.segment_count; i++) {
         uint64_t state = fkv_state_of(table, i);
-        if (is_others(table, state) && !fkv_stands_still(table, FKV_STATE_OWNER(state) - 1))
+        if (fkv_is_others(table, state) && !fkv_stands_still(table, FKV_STATE_OWNER(state) - 1))
             return true;
     }
     return false;
@@ -173,7 +159,7 @@ static bool others_make_room(const fkv_table *table, const wanted *want) {
 /* We have waited for others in vain: the next write waits for those of them only that move. */
 static void note_others(fkv_table *table) {
     for (uint32_t i = 0; i < table->geometry.segment_count; i++)
-        if (is_others(table, fkv_state_of(table, i)))
+        if (fkv_is_others(table, fkv_state_of(table, i)))
             fkv_note_standing(table, FKV_STATE_OWNER(fkv_state_of(table, i)) - 1);
 }
 

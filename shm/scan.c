@@ -54,7 +54,7 @@ static enum fkv_search read_name(scan *s, _Atomic uint64_t *slot_at) {
     uint64_t slot = atomic_load_explicit(slot_at, memory_order_acquire);
     uint64_t offset = fkv_slot_offset(slot);
     if (slot == 0 || FKV_SLOT_DATABASE(slot) != s->database ||
-        offset < table->geometry.segments_off || offset >= table->geometry.activity_off)
+        !fkv_in_segments(table, offset))
         return FKV_SEARCH_MISS;
     fkv_head *head = &table->heads[fkv_segment_of(table, offset)];
     uint64_t generation = atomic_load_explicit(&head->generation, memory_order_acquire);

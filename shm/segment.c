@@ -43,6 +43,20 @@ bool fkv_give_back_one_listed(fkv_table *table, uint32_t keep) {
     return false;
 }
 
+/* What is reserved for all but segments: the fixed part, the index, pages of counters, ghosts. */
+uint64_t fkv_bytes_beside_segments(const fkv_table *table) {
+    const fkv_geometry *g = &table->geometry;
+    uint64_t bytes = g->index_off;
+    for (uint32_t i = 0; i < g->partition_count; i++)
+        bytes += atomic_load_explicit(&table->partitions[i].index_bytes, memory_order_relaxed);
+    for (unsigned i = 0; i < FKV_ENTRIES; i++)
+        bytes += atomic_load_explicit(&table->entries[i].page_reserved, memory_order_relaxed)
+                     ? FKV_ACTIVITY_SIZE : 0;
+    bytes += atomic_load_explicit(&table->header->ghosts_reserved, memory_order_relaxed)
+                 ? g->ghost_bytes : 0;
+    return bytes;
+}
+
 /* Claims `bytes` of the limit, then reserves them: killed in between, too much is claimed until
  * the list is repaired, never too little. FKV_FULL: the limit. FKV_NO_SPACE: /dev/shm. */
 fkv_status fkv_reserve_listed(fkv_table *table, uint64_t offset, uint64_t bytes) {
@@ -259,15 +273,17 @@ void fkv_free_segment_listed(fkv_table *table, uint32_t segment) {
     fkv_count_up(table->own, FKV_COUNT_segments_freed, 1);
 }
 
+void fkv_leave_segment(fkv_table *table, uint32_t segment) {
+    uint32_t length = FKV_STATE_LENGTH(fkv_state_of(table, segment));
+    set_state(table, segment,
+              FKV_STATE(length > 0 ? FKV_SEGMENT_RUN : FKV_SEGMENT_CLOSED, 0, length));
+}
+
 /* What the dead left open is closed: its items stay, its free end is reopened by who needs it. */
 void fkv_adopt_segments_listed(fkv_table *table, unsigned dead_entry) {
     for (uint32_t i = 0; i < table->geometry.segment_count; i++) {
-        uint64_t state = fkv_state_of(table, i);
-        if (FKV_STATE_OWNER(state) != dead_entry + 1)
-            continue;
-        uint32_t length = FKV_STATE_LENGTH(state);
-        enum fkv_segment_state kind = length > 0 ? FKV_SEGMENT_RUN : FKV_SEGMENT_CLOSED;
-        set_state(table, i, FKV_STATE(kind, 0, length));
+        if (FKV_STATE_OWNER(fkv_state_of(table, i)) == dead_entry + 1)
+            fkv_leave_segment(table, i);
     }
 }
 
@@ -309,7 +325,7 @@ void fkv_punch_unreserved_listed(fkv_table *table) {
 void fkv_recount_list_listed(fkv_table *table) {
     fkv_header *h = table->header;
     const fkv_geometry *g = &table->geometry;
-    uint64_t reserved = g->index_off;
+    uint64_t reserved = fkv_bytes_beside_segments(table);
     uint32_t free = 0;
     for (uint32_t i = 0; i < g->segment_count; i++) {
         uint64_t state = fkv_state_of(table, i);
@@ -320,11 +336,6 @@ void fkv_recount_list_listed(fkv_table *table) {
         free += FKV_STATE_KIND(state) == FKV_SEGMENT_FREE;
         reserved += FKV_STATE_KIND(state) == FKV_SEGMENT_ABSENT ? 0 : table->segment_bytes;
     }
-    for (uint32_t i = 0; i < g->partition_count; i++)
-        reserved += atomic_load(&table->partitions[i].index_bytes);
-    for (uint32_t i = 0; i < FKV_ENTRIES; i++)
-        reserved += atomic_load(&table->entries[i].page_reserved) ? FKV_ACTIVITY_SIZE : 0;
-    reserved += atomic_load(&h->ghosts_reserved) ? g->ghost_bytes : 0;
     fkv_punch_unreserved_listed(table);
     atomic_store(&h->free_segments, free);
     atomic_store(&h->reserved_bytes, reserved);

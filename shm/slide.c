@@ -65,10 +65,6 @@ static bool read_blocks(const fkv_table *table, blocks *b) {
             return true;
         block obstacle = b->at[b->count++] = next_obstacle(table, at);
         at = obstacle.first + obstacle.length;
-        if (at >= segments)
-            b->at[b->count++] = (block){HOLE, segments, 0};
-        if (at >= segments)
-            return true;
     }
 }
 
@@ -126,42 +122,23 @@ static move best_move(const blocks *b) {
     return best;
 }
 
-/* Whether there is room elsewhere for what lives where the run is to go. */
-static bool is_affordable(const fkv_table *table, uint32_t first, uint32_t length) {
-    uint32_t free = 0;
-    uint64_t move_bytes = 0;
-    for (uint32_t s = first; s < first + length; s++) {
-        int64_t live = atomic_load_explicit(&table->heads[s].live_bytes, memory_order_relaxed);
-        bool closed = FKV_STATE_KIND(fkv_state_of(table, s)) == FKV_SEGMENT_CLOSED;
-        free += !closed;
-        move_bytes += closed && live > 0 ? (uint64_t)live : 0;
-    }
-    return fkv_has_room_for_copies(table, free, move_bytes);
-}
-
 /* ---- moving ---------------------------------------------------------------------------------- */
 
 /* Publishes the copy of a run's item, unless that is dead by now; then so is the copy. */
 static fkv_status publish_copy(fkv_table *table, const fkv_item *item, const fkv_item *copy) {
-    fkv_key key = fkv_make_key(table, item->database, fkv_item_key(item), item->key_size);
+    fkv_key key = fkv_key_of(table, item);
     fkv_partition *partition = fkv_partition_of(table, key.hash);
     fkv_found found;
     fkv_status status = fkv_partition_lock(table, partition);
     if (status != FKV_OK)
         return status;
-    if (fkv_search_locked(table, &key, &found) && found.item == item) {
-        uint64_t offset = (uint64_t)((const uint8_t *)copy - table->base);
+    if (fkv_find_item_locked(table, &key, item, &found)) {
         fkv_slot_store_locked(table, partition, found.slot_at,
-                              (found.slot & ~FKV_SLOT_OFFSET_MASK) | offset >> 3, key.hash);
+                              fkv_moved_slot(table, found.slot, copy), key.hash);
         fkv_count_up(table->own, FKV_COUNT_bytes_copied, fkv_item_size(item));
     }
     fkv_partition_unlock(table, partition);
     return FKV_OK;
-}
-
-static void leave_run(fkv_table *table, uint32_t first, uint32_t length) {
-    atomic_store_explicit(&table->heads[first].state, FKV_STATE(FKV_SEGMENT_RUN, 0, length),
-                          memory_order_release);
 }
 
 static fkv_status copy_run(fkv_table *table, const block *run, uint32_t to) {
@@ -174,7 +151,7 @@ static fkv_status copy_run(fkv_table *table, const block *run, uint32_t to) {
     memcpy(copy, item, fkv_item_size(item));
     fkv_append_done(table, copy, fkv_item_expiry(item));
     status = publish_copy(table, item, copy);
-    leave_run(table, to, run->length); /* live, or garbage */
+    fkv_leave_segment(table, to); /* live, or garbage */
     return status;
 }
 
@@ -190,7 +167,7 @@ static fkv_status move_run(fkv_table *table, const block *run, uint32_t to) {
     if (status == FKV_OK)
         status = fkv_list_lock(table);
     if (status != FKV_OK) {
-        leave_run(table, run->first, run->length);
+        fkv_leave_segment(table, run->first);
         return status;
     }
     fkv_free_segment_listed(table, run->first);
@@ -205,7 +182,7 @@ fkv_status fkv_slide_one(fkv_table *table, uint32_t wanted, uint32_t *ret_moved)
         move best = best_move(&b);
         const block *run = &b.at[best.run];
         *ret_moved = run->length;
-        if (best.worth > 0 && is_affordable(table, best.to, run->length))
+        if (best.worth > 0 && fkv_can_empty_stretch(table, best.to, run->length))
             status = move_run(table, run, best.to);
     }
     free(b.at);

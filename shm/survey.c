@@ -75,14 +75,7 @@ void fkv_survey_segments(const fkv_table *table, fkv_survey *ret) {
 /* How many segments the limit allows beside pages, ghosts and an index `index_bytes` larger. */
 static uint64_t usable_segments(const fkv_table *table, uint64_t index_bytes) {
     const fkv_geometry *g = &table->geometry;
-    uint64_t other = g->index_off + index_bytes;
-    for (uint32_t i = 0; i < g->partition_count; i++)
-        other += atomic_load_explicit(&table->partitions[i].index_bytes, memory_order_relaxed);
-    for (unsigned i = 0; i < FKV_ENTRIES; i++)
-        other += atomic_load_explicit(&table->entries[i].page_reserved, memory_order_relaxed)
-                     ? FKV_ACTIVITY_SIZE : 0;
-    other += atomic_load_explicit(&table->header->ghosts_reserved, memory_order_relaxed)
-                 ? g->ghost_bytes : 0;
+    uint64_t other = fkv_bytes_beside_segments(table) + index_bytes;
     return other < g->memory_bytes ? (g->memory_bytes - other) >> table->segment_shift : 0;
 }
 
@@ -106,8 +99,7 @@ static void add_live(fkv_table *table, const fkv_bucket *bucket, int64_t *live) 
     for (unsigned i = 0; i < FKV_BUCKET_SLOTS; i++) {
         uint64_t slot = atomic_load_explicit(&bucket->slots[i], memory_order_acquire);
         uint64_t offset = fkv_slot_offset(slot);
-        if (slot == 0 || offset < table->geometry.segments_off ||
-            offset >= table->geometry.activity_off || fkv_item_extent(table, offset) == 0)
+        if (!fkv_in_segments(table, offset) || fkv_item_extent(table, offset) == 0)
             continue;
         uint64_t word = fkv_racy_word(table->base + offset);
         fkv_item head;

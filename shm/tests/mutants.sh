@@ -78,7 +78,7 @@ mutant has_places_for_no_more_than_fits object "none_of_the_others_could_move" "
 mutant moves_no_run slide "scattered_runs" "$(within best_move '
     s/kind == RUN/kind == WALL/')"
 mutant empties_no_stretch compact "scattered_segments" "$(within cheapest '
-    s/s.obstacles == 0/s.move_bytes == 0/')"
+    s/can_empty\(table, &s\)/(s.move_bytes == 0 \&\& can_empty(table, \&s))/')"
 mutant forgets_when_a_page_is_due index "not_counted" "$(within fkv_slot_store_locked '
     /fkv_note_due_locked/d')"
 mutant notes_too_late_that_a_page_is_due index everywhere_in_a_set_that_expires "$(within fkv_slot_store_locked '

@@ -74,7 +74,7 @@ TEST(check_names_a_key_that_is_there_twice_or_out_of_reach) {
     for (unsigned i = 0; i < KEYS; i++) {
         fkv_found found = find(table, i);
         fkv_bucket *bucket = bucket_of(found.slot_at);
-        uint64_t hash = fkv_item_hash(table, found.item);
+        uint64_t hash = fkv_key_of(table, found.item).hash;
         fkv_page *page = fkv_home_page(table, found.partition, found.shape, hash);
         fkv_bucket *home = &page->buckets[FKV_HASH_BUCKET(hash)];
         if (bucket != home) {
