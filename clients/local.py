@@ -34,11 +34,11 @@ def attach(
     `create` makes it if there is none, limited to `memory` (bytes, or "64mb", "1gb"; without it 256
     MiB, or 3/4 of what /dev/shm has free). `policy` says what a write to a full table does:
     "noeviction" raises TableFull, "s3fifo" evicts keys that are little used. A table that is there
-    keeps its limit and its policy (see set_policy()). `database`
-    is 0 to 15. `lock_timeout` is how many seconds, 0 to 3600, a write waits for a process that
-    holds a lock and does not move, before TableBusy; the next one does not wait for it again until
-    it has moved, so pause between tries. Raises NoSuchTable, TableUnusable, TableFull (no room in
-    /dev/shm), ValueError for a bad argument.
+    keeps its limit and its policy (see set_policy()). `database` is 0 to 15. `lock_timeout` is how
+    many seconds, 0 to 3600, a write waits for a process that holds a lock and does not move, before
+    TableBusy; the next one does not wait for it again until it has moved, so pause between tries.
+    Raises NoSuchTable, TableUnusable, TableFull (no room in /dev/shm), ValueError for a bad
+    argument.
 
     >>> with attach("doc-example", create=True, memory="4mb") as table:
     ...     table["greeting"] = "hello"

@@ -53,8 +53,7 @@ def keys(context: Context, client: Client, args: list[bytes]) -> Reply:
 
 def _walk(context: Context, client: Client) -> Iterator[bytes]:
     """Every key at least once; more than once when the table grows meanwhile."""
-    context.table.database = context.server.database(client.connection)
-    cursor, found = context.table.scan(0, WALK_COUNT)
+    cursor, found = context.table_of(client).scan(0, WALK_COUNT)
     yield from found
     while cursor:
         context.table.heartbeat()
@@ -75,8 +74,7 @@ def scan(context: Context, client: Client, args: list[bytes]) -> Reply:
         return NOT_AN_INTEGER
     if count < 1:
         return SYNTAX_ERROR
-    context.table.database = context.server.database(client.connection)
-    cursor, found = context.table.scan(cursor, count)
+    cursor, found = context.table_of(client).scan(cursor, count)
     if b"MATCH" in options:
         fits = compile_pattern(options[b"MATCH"]).fullmatch
         found = [key for key in found if fits(key)]

@@ -20,8 +20,7 @@ def memory_usage(context: Context, client: Client, args: list[bytes]) -> Reply:
             return NOT_AN_INTEGER
         if samples < 0:
             return SYNTAX_ERROR
-    context.table.database = context.server.database(client.connection)
-    return context.table.memory_usage(key)
+    return context.table_of(client).memory_usage(key)
 
 
 def memory_doctor(context: Context, client: Client, args: list[bytes]) -> Reply:
@@ -80,9 +79,8 @@ def object_encoding(context: Context, client: Client, args: list[bytes]) -> Repl
 
 def object_freq(context: Context, client: Client, args: list[bytes]) -> Reply:
     """OBJECT FREQ key: how often it was used lately, 0 to ACCESS_MAX, while the policy evicts."""
-    context.table.database = context.server.database(client.connection)
-    count = context.table.frequency(args[0])
-    if count is not None and context.table.facts()["policy"] == "noeviction":
+    count = context.table_of(client).frequency(args[0])
+    if count is not None and context.table.policy == "noeviction":
         return Error(
             "ERR access frequency is not tracked under the maxmemory policy noeviction. "
             "CONFIG SET maxmemory-policy s3fifo starts it; then it takes some time to adjust."
@@ -103,5 +101,4 @@ def object_refcount(context: Context, client: Client, args: list[bytes]) -> Repl
 
 
 def _exists(context: Context, client: Client, key: bytes) -> bool:
-    context.table.database = context.server.database(client.connection)
-    return context.table.memory_usage(key) is not None
+    return context.table_of(client).memory_usage(key) is not None

@@ -50,6 +50,11 @@ class Context:
         self.clients[connection] = client
         return client
 
+    def table_of(self, client: Client) -> Table:
+        """The table, at the client's database."""
+        self.table.database = self.server.database(client.connection)
+        return self.table
+
 
 def addresses(fd: int) -> tuple[str, str]:
     """The far and the near address of a connected socket, as CLIENT LIST writes them."""

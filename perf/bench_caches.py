@@ -7,7 +7,6 @@ others less. So what the kernel charges each is told beside.
 import contextlib
 import os
 import re
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,15 @@ from typing import Final
 import hiredis
 
 import forkkv
-from forkkv.perf.bench_process import MEMCACHED, free_port, redis_command, server
+from forkkv.clients.connection import pack
+from forkkv.perf.bench_process import (
+    MEMCACHED,
+    connect,
+    free_port,
+    memcached_command,
+    redis_command,
+    server,
+)
 from forkkv.perf.traces import key_of
 
 MIB: Final = 1 << 20
@@ -68,18 +75,11 @@ def _resident(pid: int) -> int:
     return int(re.findall(r"^Anonymous: +(\d+)", text, re.MULTILINE)[0]) * 1024
 
 
-def _connect(port: int) -> socket.socket:
-    """A small request must not wait for the answer to the one before it."""
-    connection = socket.create_connection(("127.0.0.1", port))
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return connection
-
-
 class Redis:
     """One connection to a redis-server, spoken to in batches."""
 
     def __init__(self, port: int) -> None:
-        self.socket = _connect(port)
+        self.socket = connect(port)
         self.reader = hiredis.Reader()
 
     def call(self, requests: Sequence[bytes]) -> list[object]:
@@ -110,9 +110,7 @@ def redis(policy: str) -> Opener:
             client = Redis(port)
 
             def ask(batch: Sequence[int]) -> list[int]:
-                replies = client.call(
-                    [b"*2\r\n$3\r\nGET\r\n$16\r\n%b\r\n" % key_of(number) for number in batch]
-                )
+                replies = client.call([pack((b"GET", key_of(number))) for number in batch])
                 return [n for n, reply in zip(batch, replies, strict=True) if reply is None]
 
             def give(numbers: Sequence[int]) -> None:
@@ -129,20 +127,15 @@ def redis(policy: str) -> Opener:
 
 
 def _set(number: int, size: int) -> bytes:
-    value = VALUE[:size]
-    return b"*3\r\n$3\r\nSET\r\n$16\r\n%b\r\n$%d\r\n%b\r\n" % (key_of(number), size, value)
+    return pack((b"SET", key_of(number), VALUE[:size]))
 
 
 @contextlib.contextmanager
 def open_memcached(limit: int, size: Size) -> Iterator[Cache]:
     """memcached with one thread; its limit is in whole MiB, rounded up here in its favour."""
     port = free_port()
-    command = [
-        "memcached", "-l", "127.0.0.1", "-p", str(port), "-U", "0", "-t", "1", "-u", "root",
-        "-m", str(-(-limit // MIB)),
-    ]  # fmt: skip
-    with server(command, port, MEMCACHED) as process:
-        connection = _connect(port)
+    with server(memcached_command(port, -(-limit // MIB)), port, MEMCACHED) as process:
+        connection = connect(port)
         found = re.compile(rb"VALUE (\S{16}) 0 \d+\r\n")
 
         def call(request: bytes, end: bytes) -> bytes:

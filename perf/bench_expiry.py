@@ -10,7 +10,6 @@ control whose keys never expire: what stalls there, too, is the machine's doing.
 """
 
 import os
-import socket
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -22,7 +21,7 @@ from statistics import median
 import click
 
 import forkkv
-from forkkv.perf.bench_process import forkkv_command, free_port, server
+from forkkv.perf.bench_process import connect, forkkv_command, free_port, server
 
 PHASES = ("before", "during", "after")
 AT_ONCE, MOST, NEVER = "expire at once", "99 % expire at once", "never expire"
@@ -43,8 +42,7 @@ class Connection:
     """A client that sends one command at a time, whose reply fits a packet."""
 
     def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port))
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = connect(port)
 
     def ask(self, line: bytes) -> bytes:
         """The reply to an inline command."""

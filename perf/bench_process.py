@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -78,6 +79,19 @@ def redis_command(port: int, *more: str) -> list[str]:
     return [
         "redis-server", "--port", str(port), "--save", "", "--appendonly", "no", *more,
     ]  # fmt: skip
+
+
+def memcached_command(port: int, limit_mib: int) -> list[str]:
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    words = ["memcached", "-l", "127.0.0.1", "-p", str(port), "-U", "0", "-u", user]
+    return [*words, "-t", "1", "-m", str(limit_mib)]
+
+
+def connect(port: int) -> socket.socket:
+    """A connection whose small requests do not wait for the answer to the one before."""
+    connection = socket.create_connection(("127.0.0.1", port))
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
 
 
 def forkkv_command(port: int, name: str, workers: int, memory: str) -> list[str]:

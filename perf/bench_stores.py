@@ -6,7 +6,6 @@ processes, and the blocks of its table in shared memory if it has one.
 
 import contextlib
 import os
-import pwd
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from forkkv.clients.connection import pack
 from forkkv.perf.bench_process import (
     MEMCACHED,
     REDIS,
@@ -23,6 +23,7 @@ from forkkv.perf.bench_process import (
     family,
     forkkv_command,
     free_port,
+    memcached_command,
     redis_command,
     server,
 )
@@ -45,20 +46,15 @@ class Dialect:
     read_size: Callable[[bytes], int]  # of the answer; 0: it has no such key
 
 
-def _resp(*words: bytes) -> bytes:
-    lines = b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
-    return b"*%d\r\n%s" % (len(words), lines)
-
-
 def _resp_store(key: bytes, value: bytes, ttl: int) -> bytes:
-    return _resp(b"SET", key, value, b"EX", b"%d" % ttl) if ttl else _resp(b"SET", key, value)
+    return pack((b"SET", key, value, *((b"EX", b"%d" % ttl) if ttl else ())))
 
 
 RESP = Dialect(
     REDIS,
     _resp_store,
     b"+OK",
-    lambda key: _resp(b"STRLEN", key),
+    lambda key: pack((b"STRLEN", key)),
     lambda line: int(line[1:]),
 )
 MEMCACHE = Dialect(
@@ -88,16 +84,10 @@ def _redis(port: int, limit_mib: int) -> list[str]:
     return redis_command(port, "--maxmemory", f"{limit_mib}mb")
 
 
-def _memcached(port: int, limit_mib: int) -> list[str]:
-    user = pwd.getpwuid(os.geteuid()).pw_name
-    words = ["memcached", "-l", "127.0.0.1", "-p", str(port), "-U", "0", "-u", user]
-    return [*words, "-t", "1", "-m", str(limit_mib)]
-
-
 KINDS = (
     Kind("forkkv", RESP, _forkkv, Path(f"/dev/shm/forkkv.{TABLE}")),
     Kind("redis-server", RESP, _redis),
-    Kind("memcached", MEMCACHE, _memcached),
+    Kind("memcached", MEMCACHE, memcached_command),
 )
 
 

@@ -33,7 +33,7 @@ def test_the_policy_of_a_table_that_is_there_stays(table_name: str) -> None:
         assert table.facts()["policy"] == "noeviction"
         table.set_policy("s3fifo")
     with forkkv.attach(table_name) as table:
-        assert table.facts()["policy"] == "s3fifo"
+        assert table.facts()["policy"] == table.policy == "s3fifo"
 
 
 def test_a_policy_that_does_not_exist_is_named(table_name: str) -> None:

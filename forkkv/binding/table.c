@@ -172,6 +172,11 @@ static PyObject *get_name(PyObject *object, void *Py_UNUSED(closure)) {
     return PyUnicode_FromString(((table_object *)object)->name);
 }
 
+static PyObject *get_policy(PyObject *object, void *Py_UNUSED(closure)) {
+    fkv_table *handle = table_handle((table_object *)object);
+    return handle ? PyUnicode_FromString(fkv_policy_name(fkv_read_policy(handle))) : NULL;
+}
+
 static PyObject *get_database(PyObject *object, void *Py_UNUSED(closure)) {
     return PyLong_FromUnsignedLong(((table_object *)object)->database);
 }
@@ -190,6 +195,7 @@ static int set_database(PyObject *object, PyObject *value, void *Py_UNUSED(closu
 static PyGetSetDef table_attributes[] = {
     {"closed", get_closed, NULL, "Whether close() was called.", NULL},
     {"name", get_name, NULL, "What the table is called in messages.", NULL},
+    {"policy", get_policy, NULL, "What a full table does now, one of POLICIES.", NULL},
     {"database", get_database, set_database, "0 to 15: where this handle's keys live.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -169,6 +169,13 @@ PyObject *table_departed(PyObject *self, PyObject *Py_UNUSED(ignored)) {
 
 /* ---- one key --------------------------------------------------------------------------------- */
 
+/* A number that says something of a key, or None when there is no such key. */
+static PyObject *number_of(const table_object *self, fkv_status status, uint64_t number) {
+    if (status == FKV_MISS)
+        Py_RETURN_NONE;
+    return status == FKV_OK ? PyLong_FromUnsignedLongLong(number) : table_raise(self, status);
+}
+
 PyObject *table_memory_usage(PyObject *object, PyObject *key_object) {
     const table_object *self = (table_object *)object;
     fkv_key key;
@@ -177,9 +184,7 @@ PyObject *table_memory_usage(PyObject *object, PyObject *key_object) {
         return NULL;
     uint64_t bytes;
     fkv_status status = fkv_usage(handle, &key, &bytes);
-    if (status == FKV_MISS)
-        Py_RETURN_NONE;
-    return status == FKV_OK ? PyLong_FromUnsignedLongLong(bytes) : table_raise(self, status);
+    return number_of(self, status, bytes);
 }
 
 PyObject *table_frequency(PyObject *object, PyObject *key_object) {
@@ -190,7 +195,5 @@ PyObject *table_frequency(PyObject *object, PyObject *key_object) {
         return NULL;
     unsigned count;
     fkv_status status = fkv_frequency(handle, &key, &count);
-    if (status == FKV_MISS)
-        Py_RETURN_NONE;
-    return status == FKV_OK ? PyLong_FromUnsignedLong(count) : table_raise(self, status);
+    return number_of(self, status, count);
 }
