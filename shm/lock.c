@@ -18,7 +18,8 @@
 #include "internal.h"
 
 #define SPINS 100
-#define SHARING_OFF 8 /* in a sem_t, behind the value and the number of sleepers */
+#define SLEEPING_OFF 4 /* in a sem_t: how many sleep */
+#define SHARING_OFF 8  /* in a sem_t, behind the value and the number of sleepers */
 #define NAP_MIN_NS 1000000   /* first sleep before asking whether the owner lives */
 #define NAP_MAX_NS 20000000
 
@@ -50,6 +51,14 @@ void fkv_note_semaphore(fkv_table *table) {
 static bool is_whole(const fkv_table *table, const fkv_lock *lock) {
     const char *own = (const char *)&table->semaphore, *shared = (const char *)&lock->sleepers;
     return memcmp(own + SHARING_OFF, shared + SHARING_OFF, sizeof(int)) == 0;
+}
+
+/* Whether a post makes a system call: the C library makes none when nobody sleeps. Only for the
+ * counter, which may be one off when a sleeper comes or goes meanwhile. */
+static bool anybody_sleeps(const fkv_lock *lock) {
+    uint32_t sleeping;
+    memcpy(&sleeping, (const char *)&lock->sleepers + SLEEPING_OFF, sizeof sleeping);
+    return sleeping != 0;
 }
 
 static inline bool acquire(fkv_table *table, fkv_lock *lock, uint64_t from, uint64_t waiters) {
@@ -200,7 +209,7 @@ void fkv_lock_release(fkv_table *table, fkv_lock *lock) {
     uint64_t was = atomic_exchange_explicit(&lock->owner, 0, memory_order_release);
     fkv_holding--;
     if (__builtin_expect(was & FKV_LOCK_WAITERS, 0) && is_whole(table, lock)) {
-        fkv_count_up(table->own, FKV_COUNT_futex, 1);
+        fkv_count_up(table->own, FKV_COUNT_futex, anybody_sleeps(lock));
         sem_post(&lock->sleepers);
     }
 }
