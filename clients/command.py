@@ -41,6 +41,7 @@ def client(
     number: int,
     address: Address,
     timeout: float | None,
+    read_bytes: int,
     raw: bool | None,
     calls: bool,
     name: str | None,
@@ -60,7 +61,7 @@ def client(
     workload = WORKLOADS[name] if name else None
     refuse_contradictions(context, workload, command, options)
     caller = f"client-{number}"
-    connection = Connection(address, None if workload and not workload.named else caller, timeout)
+    connection = Connection(address, given_name(workload, caller), timeout, read_bytes)
     try:
         if workload:
             seed = number if options["seed"] is None else options["seed"]
@@ -74,6 +75,11 @@ def client(
         if calls:
             print(f"system calls: {counts_text(asdict(connection.calls))}", file=sys.stderr)
     context.exit(code)
+
+
+def given_name(workload: Workload | None, caller: str) -> str | None:
+    """Return the name that the server is told; None for a workload that stays unnamed."""
+    return None if workload and not workload.named else caller
 
 
 def refuse_contradictions(

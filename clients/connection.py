@@ -4,8 +4,8 @@ Made to be watched, so it does nothing that was not asked for: no health checks,
 background thread. It uses read and write, not recv and send, because those are the calls that
 people look for in a trace. hiredis packs the commands and parses the replies.
 
-A Connection belongs to one thread. A reply larger than READ_BYTES takes more reads. Replies are
-matched to commands by their order alone, so pushed messages (RESP3) have no place here.
+A Connection belongs to one thread. A reply larger than its read buffer takes more reads. Replies
+are matched to commands by their order alone, so pushed messages (RESP3) have no place here.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ class Connection:
 
     `name` is given to the server with CLIENT SETNAME; None sends no such command.
     `timeout_seconds` bounds each single system call; None waits for ever.
+    `read_bytes` is what each read asks for, 1 or more: a larger reply takes more reads.
     `calls` counts the system calls over all openings of this object, `setup_commands` the
     commands that open() sent. `database` is selected by open().
     """
@@ -70,11 +71,13 @@ class Connection:
         address: Address | str = DEFAULT_URL,
         name: str | None = None,
         timeout_seconds: float | None = None,
+        read_bytes: int = READ_BYTES,
     ) -> None:
         self.address = Address.parse(address) if isinstance(address, str) else address
         self.name = name
         self.database = self.address.database
         self.timeout_seconds = timeout_seconds
+        self.read_bytes = read_bytes
         self.calls = SystemCalls()
         self.setup_commands = 0
         self._reader = hiredis.Reader(notEnoughData=_INCOMPLETE)
@@ -160,7 +163,7 @@ class Connection:
     def _read(self) -> bytes:
         self.calls.read += 1
         try:
-            data = os.read(self._fd, READ_BYTES)
+            data = os.read(self._fd, self.read_bytes)
         except OSError as error:
             self._lose(error)
         if not data:

@@ -14,6 +14,7 @@ from .address import DEFAULT_URL, Address, BadAddress
 from .workloads import WORKLOADS
 
 LARGEST_VALUE = "512mb"
+LARGEST_BUFFER = "64mb"
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -26,14 +27,27 @@ def address_of(context: click.Context, parameter: click.Parameter, url: str) -> 
         raise click.BadParameter(str(error)) from None
 
 
-def value_bytes(context: click.Context, parameter: click.Parameter, text: str) -> int:
+def size_in_bytes(text: str) -> int:
     """Return the size `text` in bytes; for a bad one, click tells what to write."""
     try:
-        size = parse_size(text)
+        return parse_size(text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
+
+
+def value_bytes(context: click.Context, parameter: click.Parameter, text: str) -> int:
+    """Return the size of a value in bytes, if the server can store one."""
+    size = size_in_bytes(text)
     if size > parse_size(LARGEST_VALUE):
         raise click.BadParameter(f"a value has at most {LARGEST_VALUE}")
+    return size
+
+
+def buffer_bytes(context: click.Context, parameter: click.Parameter, text: str) -> int:
+    """Return the size of a read buffer in bytes; it is allocated for every read."""
+    size = size_in_bytes(text)
+    if not 1 <= size <= parse_size(LARGEST_BUFFER):
+        raise click.BadParameter(f"a read takes 1 byte to {LARGEST_BUFFER}")
     return size
 
 
@@ -64,6 +78,15 @@ CONNECTION_OPTIONS: tuple[Decorator, ...] = (
         type=click.FloatRange(0.001),
         metavar="SECONDS",
         help="The longest wait in one system call.  [default: for ever]",
+    ),
+    click.option(
+        "--buffer",
+        "read_bytes",
+        callback=buffer_bytes,
+        default="64kb",
+        show_default=True,
+        metavar="BYTES",
+        help="How much one read asks for; a larger reply takes more reads.",
     ),
     click.option(
         "--raw/--no-raw",

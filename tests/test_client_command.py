@@ -45,6 +45,14 @@ def test_the_system_calls_are_told_on_request(redis: RedisServer) -> None:
     assert result.stderr == "system calls: write 3  read 3  connect 1  close 1\n"
 
 
+def test_a_smaller_buffer_takes_more_reads_for_the_same_reply(redis: RedisServer) -> None:
+    invoke(redis.url, "SET", "large", "x" * 10_000)
+    result = invoke(redis.url, "--calls", "--buffer", "1kb", "GET", "large")
+    assert result.stdout == "x" * 10_000 + "\n"
+    reads = int(result.stderr.split("read ")[1].split()[0])
+    assert reads >= 1 + -(-10_010 // 1024)  # one for the name, and ten or more for the value
+
+
 @pytest.mark.parametrize("arguments", [("PING",), ("--workload", "mixed")])
 def test_no_server_exits_with_1_and_the_next_step(
     tmp_path: Path, arguments: tuple[str, ...]
@@ -66,6 +74,9 @@ def test_no_server_exits_with_1_and_the_next_step(
         (("--workload", "counter", "--fill"), "does not go with counter"),
         (("--workload", "mixed", "--size", "big"), "not a size"),
         (("--workload", "mixed", "--size", "1gb"), "at most 512mb"),
+        (("--buffer", "0", "PING"), "a read takes 1 byte to 64mb"),
+        (("--buffer", "1gb", "PING"), "a read takes 1 byte to 64mb"),
+        (("--buffer", "big", "PING"), "not a size"),
         (("--rate", "5", "PING"), "--rate needs --workload"),
         (("--json", "PING"), "--json needs --workload"),
     ],
