@@ -23,10 +23,19 @@ build: $(STAMP)  ## the virtual environment and the C extension
 demo: build  ## four workers, two clients, their counts and what they mean
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash perf/demo.sh
 
-test: lint types san tsan mutants pytest  ## all that must pass
+test: lint types  ## all that must pass: two parts at a time, each one's output when it is done
+	$(MAKE) --no-print-directory --output-sync=target -j2 pytest-store san tsan mutants pytest-lab
 
-pytest: build
+pytest: build  ## all tests in one go
 	$(BIN)/python -m pytest
+
+LAB_TESTS := $(shell grep -l 'forkkv\.perf' tests/test_*.py)
+
+pytest-lab: build  ## the tests of perf/
+	$(BIN)/python -m pytest $(LAB_TESTS)
+
+pytest-store: build  ## the others
+	$(BIN)/python -m pytest $(filter-out $(LAB_TESTS),$(wildcard tests/test_*.py))
 
 lint: build
 	$(BIN)/ruff check .
@@ -91,4 +100,4 @@ clean:
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-.PHONY: all build demo test pytest lint types san tsan mutants storm compact-storm model crash bench bench-eviction bench-big bench-expiry golden format clean help
+.PHONY: all build demo test pytest pytest-lab pytest-store lint types san tsan mutants storm compact-storm model crash bench bench-eviction bench-big bench-expiry golden format clean help

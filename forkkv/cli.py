@@ -1,4 +1,4 @@
-"""The command line: serve, stats, check and unlink; client and report come by lazy import."""
+"""The command line: serve, stats, check and unlink; the others come by lazy import."""
 
 import importlib
 import json
@@ -16,7 +16,11 @@ from forkkv.sizes import parse_size
 
 EXIT_BROKEN = 1
 EXIT_NOT_CHECKED = 2
-LAZY = {"client": "forkkv.clients.command:client", "report": "forkkv.perf.command:report"}
+LAZY = {
+    "client": "forkkv.clients.command:client",
+    "collect": "forkkv.perf.collect:collect",
+    "report": "forkkv.perf.command:report",
+}
 NAME = click.option(
     "--name", default="default", show_default=True, envvar="FORKKV_NAME", help="Name of the table."
 )
@@ -124,7 +128,7 @@ def stats(name: str, as_json: bool, watch: bool) -> None:
 def _readings(name: str, watch: bool) -> Iterator[dict[str, Any]]:
     from forkkv.stats import read_stats
 
-    with _table_errors():
+    with table_errors():
         yield read_stats(name)
         while watch:
             time.sleep(1)
@@ -140,7 +144,7 @@ def check(name: str) -> None:
     """
     from forkkv import objects
 
-    with _table_errors():
+    with table_errors():
         table = objects.open_table(name)
         broken = table.check()
         facts = table.facts()
@@ -163,7 +167,7 @@ def unlink(name: str, force: bool) -> None:
     from forkkv import _core, objects
     from forkkv.claim import living_master
 
-    with _table_errors():
+    with table_errors():
         try:
             table = objects.observe_table(name)
         except (_core.TableUnusable, _core.TableRetired):
@@ -186,7 +190,8 @@ class TableProblem(click.ClickException):
 
 
 @contextmanager
-def _table_errors() -> Iterator[None]:
+def table_errors() -> Iterator[None]:
+    """Turns a table that cannot be opened into the error that a command ends with, exit code 2."""
     from forkkv import _core
 
     try:

@@ -71,7 +71,7 @@ COLUMNS: dict[str, Cell] = {
     "hits": _own("hits"),
     "misses": _own("misses"),
     "waits": _own("lock_waits"),
-    "cpu s": _cpu,
+    "CPU s": _cpu,
     "MiB": _memory,
 }
 LEFT = ("process", "state")

@@ -20,6 +20,17 @@ class Bottleneck:
     fix: str
     situations: tuple[str, ...]
 
+    def marked_by(self, situation: str, roles: set[str]) -> bool:
+        """Whether this row is about a situation that processes of these roles are in.
+
+        Where the server and its clients have a row each for it, only their own is.
+        """
+        if situation not in self.situations:
+            return False
+        if len({row.of for row in BOTTLENECKS if situation in row.situations}) == 1:
+            return True
+        return "client" in roles if self.of == "clients" else bool(roles - {"client"})
+
 
 BOTTLENECKS: Final = (
     Bottleneck(
@@ -29,6 +40,15 @@ BOTTLENECKS: Final = (
         "more than 1.1 per command",
         "Commands arrive in pieces: small buffers, or clients that write in parts",
         "Larger buffers; one write per command in the client",
+        ("small-reads",),
+    ),
+    Bottleneck(
+        "read, recvfrom (clients)",
+        "client_reads_per_server_write",
+        "clients",
+        "more than 2 for each write of the server",
+        "Replies are taken in pieces: a small buffer in the client",
+        "Ask for more in one read",
         ("small-reads",),
     ),
     Bottleneck(
@@ -65,7 +85,7 @@ BOTTLENECKS: Final = (
         "less than 0.5 commands per write",
         "Requests leave in pieces: each costs the server a read, and perhaps a wait",
         "Build the request, then write it once; TCP_NODELAY alone makes it worse",
-        ("small-requests",),
+        ("small-writes",),
     ),
     Bottleneck(
         "write, sendto (partial)",
@@ -114,6 +134,15 @@ BOTTLENECKS: Final = (
         ("connection-churn", "descriptor-churn"),
     ),
     Bottleneck(
+        "openat",
+        "opens_per_command",
+        "server",
+        "more than 0.1 per command",
+        "Files are opened and closed for each request",
+        "Keep files open; cache what was read",
+        ("descriptor-churn",),
+    ),
+    Bottleneck(
         "connect (clients)",
         "connects_per_write",
         "clients",
@@ -154,9 +183,9 @@ BOTTLENECKS: Final = (
         "futexes_per_command",
         "server",
         "more than 0.1 per command",
-        "Lock contention: a free lock needs no call",
-        "Spread hot keys; more partitions; shorter holds",
-        ("lock-contention",),
+        "Lock contention: a free lock needs no call. With little CPU time: its holder is stopped",
+        "Spread hot keys; shorter holds; continue or kill who was stopped",
+        ("lock-contention", "stopped-holder"),
     ),
     Bottleneck(
         "fsync, fdatasync",

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from forkkv.perf.events import FAMILIES
-from forkkv.perf.run import OwnCount, Process, Run
+from forkkv.perf.process import OwnCount, Process
+from forkkv.perf.run import Run
 
 # A process may sleep in these calls at an edge. perf counts a call when it begins, a process
 # perhaps when it ends, so each edge can move one call across it.
 SLEEPING: Final = frozenset((*FAMILIES["polls"], *FAMILIES["futexes"]))
 SLEEPING_ALLOWANCE: Final = 1
+KERNEL: Final = ("perf", "bpftrace")  # the sources that count in the kernel
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,19 @@ class Check:
 
 def check(run: Run) -> list[Check]:
     """Every call that both perf and forkkv counted, and that happened at all."""
-    if not run.facts["perf"]["aligned"]:
-        return []  # an older perf: the windows are not the same
-    return [row for process in run.server if process.source == "perf" for row in _rows(process)]
+    if not run.facts["counter"]["aligned"]:
+        return []  # an older perf, or strace: the windows are not the same
+    return [row for process in run.server if _comparable(process) for row in _rows(process)]
+
+
+def _comparable(process: Process) -> bool:
+    """Whether the kernel and the process counted the same calls.
+
+    A program that has the table open makes calls of its own, which forkkv does not count. bpftrace
+    sees a worker's very first calls, which are made before it has counters.
+    """
+    born = process.source == "bpftrace" and process.newcomer
+    return process.source in KERNEL and process.role != "attached" and not born
 
 
 def _rows(process: Process) -> Iterator[Check]:
@@ -64,11 +76,46 @@ def _rows(process: Process) -> Iterator[Check]:
             yield Check(process.label, call, round(counted.value), own, allowance)
 
 
-def explanations(checks: list[Check]) -> list[str]:
-    """What is known to make perf see more than a process counts itself."""
-    logged = [c for c in checks if c.call == "write" and c.difference > 0]
-    return [
-        f"{check.process} write {check.difference:+d}: a line of the server's log is a write too, "
-        "and forkkv does not count it."
-        for check in logged
-    ]
+# What forkkv does not count itself, and why it makes such calls.
+UNCOUNTED: Final = {
+    "getppid": "workers and keeper ask whether the master lives",
+    "rt_sigtimedwait": "master and keeper wait for signals",
+    "setitimer": "master and keeper wait no longer than that",
+    "wait4": "the master looks for children that ended",
+    "newfstatat": "the master looks whether its table is still there",
+    "brk": "the C library takes memory for buffers",
+    "mmap": "the C library takes memory for buffers",
+    "munmap": "the C library gives memory back",
+    "mremap": "the C library enlarges a buffer",
+}
+
+
+def explanations(run: Run, checks: list[Check]) -> list[str]:
+    """Why the kernel sees more than a process counts itself, by the names of the calls."""
+    said = []
+    for check in checks:
+        if check.call == "write" and check.difference > 0:
+            said.append(
+                f"{check.process} write {check.difference:+d}: a line of the server's log is a "
+                "write too, and forkkv does not count it."
+            )
+        if check.call == "futex" and not check.agrees:
+            said.append(
+                f"{check.process} futex {check.difference:+d}: whether a wait or a wake-up needs "
+                "the call is the C library's decision, which forkkv foresees nearly always."
+            )
+    rest = {p.label: more for p in run.server if checks and (more := _uncounted(p))}
+    if rest:
+        names = ", ".join(UNCOUNTED)
+        each = ", ".join(f"{label} {count}" for label, count in rest.items())
+        said.append(f"Calls that forkkv does not count itself ({names}): {each}.")
+    return said
+
+
+def _uncounted(process: Process) -> int:
+    """How many more calls the kernel saw than those that forkkv has counters for."""
+    total = process.total.value
+    if total is None or not process.own_calls or process.role == "attached":
+        return 0
+    counted = (process.calls.get(call) for call in process.own_calls)
+    return round(total - sum(count.value or 0 for count in counted if count is not None))

@@ -4,10 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from forkkv.perf.quantities import Quantities, in_words, of_clients, of_process, of_server
-from forkkv.perf.rule import ENOUGH, Condition, Rule, say
-from forkkv.perf.rules import RULES
-from forkkv.perf.run import Process, Run
+from forkkv.perf import quantities
+from forkkv.perf.process import Process
+from forkkv.perf.quantities import Quantities
+from forkkv.perf.rule import ENOUGH, Rule, say
+from forkkv.perf.rules import FINDINGS, HEALTHY, RULES, SEVERITY
+from forkkv.perf.run import Run
+from forkkv.perf.units import in_words
 
 SERVER: Final = "server"
 NEVER_RAN: Final = "never ran"
@@ -36,52 +39,101 @@ class Subject:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A number that made a rule speak, with its threshold."""
+    """A number that made a rule speak, with its threshold (None: no condition, only context)."""
 
     subject: str
-    condition: Condition
+    quantity: str
     value: float
+    operator: str | None = None
+    threshold: float | None = None
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A situation, with every process that shows it."""
+    """A situation, with every process that shows it. The confidence is that of the surest one."""
 
     rule: Rule
+    severity: int  # 3: clients are not served, 2: waste, 1: worth knowing, 0: healthy
     subjects: list[str] = field(default_factory=list)
     sentences: list[Row] = field(default_factory=list)
     evidence: list[Evidence] = field(default_factory=list)
+    confidences: list[float] = field(default_factory=list)
+
+    @property
+    def confidence(self) -> float:
+        """0 to 0.99."""
+        return max(self.confidences, default=0.0)
 
 
 def subjects(run: Run) -> list[Subject]:
     """Each process, the clients last, then the server as a whole, whose verdict is on all."""
-    known = [of_process(process, run.seconds) for process in run.server] + of_clients(run)
+    whole = quantities.of_server(run)
+    known = quantities.of_processes(run, whole) + quantities.of_clients(run, whole)
     processes = (*run.server, *run.clients)
-    each = [_subject(p.label, p.role, k, p) for p, k in zip(processes, known, strict=True)]
-    server = _subject(SERVER, SERVER, of_server(run), None)
-    situations = list(dict.fromkeys(f.rule.situation for f in findings([*each, server])))
+    each = [judge(p.label, p.role, k, p) for p, k in zip(processes, known, strict=True)]
+    server = judge(SERVER, SERVER, whole, None)
+    situations = [f.rule.situation for f in _found([*each, server])]
     verdict = ", ".join(situations) or server.overall.inference
     return [*each, replace(server, overall=replace(server.overall, inference=verdict))]
 
 
 def findings(judged: Iterable[Subject]) -> list[Finding]:
-    """What is worth acting on, in the order of the rules."""
+    """What was found, the strongest first; `healthy` when that is nothing."""
     judged = list(judged)
+    return _found(judged) or [_healthy(judged)]
+
+
+def _found(judged: list[Subject]) -> list[Finding]:
     found: dict[str, Finding] = {}
-    for rule in RULES:
+    for rule in FINDINGS:
         for subject in judged:
             row = next((row for row in subject.rows if row.rule is rule), None)
-            if rule.finding and row is not None:
-                finding = found.setdefault(rule.situation, Finding(rule))
+            if row is None:
+                continue
+            finding = found.setdefault(rule.situation, Finding(rule, SEVERITY[rule.situation]))
+            if subject.label not in finding.subjects:
                 finding.subjects.append(subject.label)
                 finding.sentences.append(row)
-                finding.evidence.extend(
-                    Evidence(subject.label, c, subject.known[c.quantity]) for c in rule.when
-                )
+                finding.evidence.extend(_evidence(rule, subject))
+                finding.confidences.append(rule.confidence(subject.known))
     return list(found.values())
 
 
-def _subject(label: str, role: str, known: Quantities, process: Process | None) -> Subject:
+def _evidence(rule: Rule, subject: Subject) -> list[Evidence]:
+    return [
+        Evidence(subject.label, c.quantity, subject.known[c.quantity], c.operator, c.threshold)
+        for c in rule.when
+        if c.quantity in subject.known
+    ]
+
+
+def _healthy(judged: list[Subject]) -> Finding:
+    """That nothing was found says more the more was counted."""
+    server = next(subject for subject in judged if subject.role == SERVER)
+    known = server.known
+    counted = [name for name in ("commands", "calls_per_command", "cpu_share") if name in known]
+    evidence = [Evidence(SERVER, name, known[name]) for name in counted]
+    enough = known.get("commands", 0) >= ENOUGH
+    meaning = "No rule found anything to act on" if enough else "Too little was counted to judge"
+    inference = "Nothing to do" if enough else "Count longer, or while there is load"
+    row = Row(_volume(known), meaning, inference)
+    return Finding(HEALTHY_RULE, 0, [SERVER], [row], evidence, [0.9 if enough else 0.5])
+
+
+HEALTHY_RULE: Final = Rule(
+    HEALTHY,
+    (SERVER,),
+    when=(),
+    observation="",
+    meaning="No rule found anything to act on",
+    inference="Nothing to do",
+    cannot_tell="what no rule looks at: latency, and whether the answers are right",
+    next="redis-benchmark -p {port} -t ping -q",
+)
+
+
+def judge(label: str, role: str, known: Quantities, process: Process | None = None) -> Subject:
+    """Applies every rule to one process, or to the server as a whole, by its numbers."""
     rows = [
         Row(say(r.observation, known), say(r.meaning, known), say(r.inference, known), r)
         for r in RULES
@@ -97,12 +149,17 @@ def _overall(known: Quantities, rows: list[Row], process: Process | None) -> Row
 def _volume(known: Quantities) -> str:
     parts = []
     if "calls" in known:
-        parts.append(f"{in_words('calls', known['calls'])} calls")
+        parts.append(_many(known, "calls"))
     if known.get("commands"):
-        parts.append(f"{in_words('commands', known['commands'])} commands")
+        about = "about " if known.get("estimated") else ""
+        parts.append(about + _many(known, "commands"))
     if "calls_per_command" in known:
         parts.append(f"{in_words('calls_per_command', known['calls_per_command'])} per command")
     return ", ".join(parts) or "no counts"
+
+
+def _many(known: Quantities, name: str) -> str:
+    return f"{in_words(name, known[name])} {name[:-1] if known[name] == 1 else name}"
 
 
 def _pace(known: Quantities, process: Process | None) -> str:
@@ -125,7 +182,7 @@ def _verdict(known: Quantities, rows: list[Row], process: Process | None) -> str
     if process is not None and process.source == "none":
         return "Insufficient data: perf is needed to count a client"
     if not known.get("commands"):
-        return "idle" if known.get("calls") == 0 else "Insufficient data: commands are not known"
+        return "idle" if known.get("calls") == 0 else "no commands"
     if known["commands"] < ENOUGH:
         return f"Insufficient data: ratios need {ENOUGH} commands"
     return "healthy: no rule found anything to act on"

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from forkkv.perf import rules
 from forkkv.perf.events import FAMILIES
 
 EXPLANATION: Final = ("Observation", "Meaning", "Inference")
@@ -21,6 +22,8 @@ COLUMNS: Final = {
     "fsync": "fsyncs",
 }
 
+SKETCH: Final = 40  # letters of a time line
+SHADES: Final = "_.:-=+*#"  # from nothing to the most
 SHOWN: Final = 8  # processes whose numbers stand below one finding
 
 Json = dict[str, Any]
@@ -56,8 +59,10 @@ class Section:
 
 def sections(report: Json) -> Iterator[Section]:
     """The whole report in reading order: the conclusions first, then what they rest on."""
-    yield Section(_title(report), tuple(report["sources"]))
+    yield Section(_title(report), (_load(report), *report["sources"]))
     yield Section("Findings", tuple(_findings(report)))
+    if report["timeline"]["moments"]:
+        yield Section("Time line", tuple(_timeline(report)))
     yield Section("System calls", (_counts(report), *_legend(report)))
     yield Section("perf beside forkkv's own counters", tuple(_cross_check(report)))
     for table in report["tables"]:
@@ -76,24 +81,71 @@ BOTTLENECK_NOTE: Final = "* applies to this run. In brackets: what this run meas
 def _title(report: Json) -> str:
     run = report["run"]
     window = run["window"]["seconds"]
-    return f"forkkv report: table {run['table']}, {window:.2f} s on {run['date']}"
+    what = f"table {run['table']}" if run["table"] else "processes by pid"
+    return f"forkkv report: {what}, {window:.2f} s on {run['date']}"
 
 
-def _findings(report: Json) -> Iterator[str | Item]:
-    if not report["findings"]:
-        yield f"None: {report['tables'][-1]['overall']['inference']}."
+def _load(report: Json) -> str:
+    """What the server did, in a sentence; who did not live to tell its commands is left out."""
+    workers = [process for process in report["processes"] if process["role"] == "worker"]
+    silent = [process["process"] for process in workers if process["commands"] is None]
+    without = f" without {', '.join(silent)}" if 0 < len(silent) < len(workers) else ""
+    whole = report["tables"][-1]["overall"]
+    return f"server{without}: {whole['observation']}. {whole['meaning']}."
+
+
+def _findings(report: Json) -> Iterator[Item]:
     for finding in report["findings"]:
         seen = [f"{said['process']}: {said['observation']}" for said in finding["observations"]]
         if len(seen) > SHOWN:
             seen[SHOWN:] = [f"and {len(seen) - SHOWN} more"]
-        yield Item(f"{finding['situation']}. {finding['inference']}.", tuple(seen))
+        severity = f"{rules.WORDS[finding['severity']]}; " if finding["severity"] else ""
+        confidence = f"confidence {finding['confidence_word']}, {finding['confidence']:.2f}"
+        said = f"{finding['meaning']}. {finding['inference']}."
+        yield Item(
+            f"{finding['situation']} ({severity}{confidence})",
+            (*seen, said, f"Next: {finding['next']}"),
+        )
+
+
+def _timeline(report: Json) -> Iterator[str | Grid]:
+    """One row per process: its calls per second from the left to the right."""
+    moments, labels = report["timeline"]["moments"], [p["process"] for p in report["processes"]]
+    rates = {label: [_rate(moment, label) for moment in moments] for label in labels}
+    rows = tuple(
+        (label, _number(min(known)), _number(max(known)), sketch(rates[label]))
+        for label in labels
+        if (known := [rate for rate in rates[label] if rate is not None])
+    )
+    if rows:
+        every = f"{report['timeline']['interval_seconds']:g} s"
+        yield f"System calls a second, every {every}; each row from _ (none) to # (its most)."
+        yield Grid(("process", "least/s", "most/s", "over time"), rows, numbers=True)
+
+
+def _rate(moment: Json, label: str) -> float | None:
+    """Calls a second; None where the process was not there, or not counted."""
+    calls = moment["processes"].get(label, {}).get("calls")
+    return None if calls is None else float(calls) / max(moment["to"] - moment["from"], 1e-9)
+
+
+def sketch(rates: list[float | None]) -> str:
+    """A line of letters, one for each rate, or for the mean of some where there are too many."""
+    per_letter = -(-len(rates) // SKETCH)
+    groups = [rates[i : i + per_letter] for i in range(0, len(rates), per_letter)]
+    known = [[rate for rate in group if rate is not None] for group in groups]
+    means = [sum(group) / len(group) if group else None for group in known]
+    most = max((mean for mean in means if mean is not None), default=0) or 1
+    return "".join(
+        "?" if mean is None else SHADES[round(mean / most * (len(SHADES) - 1))] for mean in means
+    )
 
 
 def _counts(report: Json) -> Grid:
     """One row per process. A column in which everybody has zero is left out, and named below."""
     processes = report["processes"]
     shown = [column for column in COLUMNS if any(_family(p, column) for p in processes)]
-    server = [process for process in processes if process["role"] != "client"]
+    server = [p for p in processes if p["role"] not in ("client", "attached")]
     commands = [p["commands"] for p in server if p["role"] == "worker"]
     everybody = {
         "process": "server",
@@ -101,8 +153,12 @@ def _counts(report: Json) -> Grid:
         "total": _add(process["total"] for process in server),
         "commands": None if None in commands else _add(commands),
     }
-    rows = tuple(_count_row(process, shown) for process in (*processes, everybody))
-    return Grid(("process", *shown, "other", "total", "/cmd"), rows, numbers=True)
+    listed = processes if len(server) == 1 else (*processes, everybody)
+    rows = tuple(_count_row(process, shown) for process in listed)
+    columns = ("process", *shown, "other", "total", "/cmd")
+    if all(row[-1] == "n/a" for row in rows):  # a server that does not count its commands
+        columns, rows = columns[:-1], tuple(row[:-1] for row in rows)
+    return Grid(columns, rows, numbers=True)
 
 
 def _count_row(process: Json, shown: list[str]) -> tuple[str, ...]:
@@ -135,6 +191,8 @@ def _legend(report: Json) -> Iterator[str]:
     families = {column: FAMILIES[COLUMNS[column]] for column in COLUMNS}
     named = {column: [c for c in calls if c in seen] for column, calls in families.items()}
     unlike = [f"{c} = {' + '.join(calls)}" for c, calls in named.items() if calls not in ([], [c])]
+    if any(p["commands"] and p["total"] is not None for p in processes):
+        unlike.append("/cmd = total per command")
     if unlike:
         yield f"Columns: {'; '.join(unlike)}."
     if silent := [column for column, calls in named.items() if not calls]:

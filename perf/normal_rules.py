@@ -66,6 +66,16 @@ RULES: Final = (
         finding=False,
     ),
     Rule(
+        "local-reads",
+        ("attached",),
+        when=(above("lookups", ENOUGH), below("calls_per_lookup", 0.01)),
+        observation="{lookups} gets = {lookups_per_second}, {calls} system calls in all",
+        meaning="A get by an attached process is a look into memory: it makes no system call",
+        inference="Nothing to gain",
+        cannot_tell="what the program does besides",
+        finding=False,
+    ),
+    Rule(
         "few-connections",
         ("server",),
         when=(above("connections", 0), below("connections_per_worker", 1)),

@@ -37,13 +37,40 @@ def read_counts(text: str) -> dict[str, Count]:
     counts: dict[str, Count] = {}
     for line in text.splitlines():
         fields = line.split(SEPARATOR)
-        place = next(
-            (i for i, field in enumerate(fields) if i >= 2 and field in events.NAMES), None
-        )
+        place = _place_of_event(fields)
         if place is not None:
             event, count = fields[place], _count(fields, place)
             counts[event] = _sum(counts[event], count) if event in counts else count
     return counts
+
+
+def read_intervals(text: str) -> list[tuple[float, dict[str, float]]]:
+    """The rows of `perf stat -I`: seconds since it started, and what was counted since the last.
+
+    Empty for a file without intervals. What could not be counted is not in it.
+    """
+    rows: dict[float, dict[str, float]] = {}
+    for line in text.splitlines():
+        fields = line.split(SEPARATOR)
+        place = _place_of_event(fields)
+        if place is None or place < 3 or (seconds := _seconds(fields[0])) is None:
+            continue
+        value = _count(fields, place).value
+        if value is not None:
+            values = rows.setdefault(seconds, {})
+            values[fields[place]] = values.get(fields[place], 0.0) + value
+    return sorted(rows.items())
+
+
+def _place_of_event(fields: list[str]) -> int | None:
+    return next((i for i, field in enumerate(fields) if i >= 2 and field in events.NAMES), None)
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        return float(text.strip().replace(",", "."))
+    except ValueError:
+        return None
 
 
 def syscall_counts(counts: dict[str, Count]) -> dict[str, Count]:
@@ -66,9 +93,7 @@ def _count(fields: list[str], place: int) -> Count:
     if value == NOT_SUPPORTED:
         return Count(None, "not supported here")
     if value == NOT_COUNTED:
-        return Count(
-            0, NEVER_RAN
-        )  # these events need no counter of the CPU, so nothing else can be
+        return Count(0, NEVER_RAN)  # these events need no counter of the CPU: it cannot be else
     number = float(value.replace(",", "."))  # a comma: written under another locale
     return Count(number, "" if share == 100.0 else f"estimated from {share:.0f}% of the window")
 

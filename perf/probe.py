@@ -1,13 +1,11 @@
 """Finds out whether perf can count here, and if not, why and how to allow it (for collect.sh)."""
 
-import json
 import os
 import platform
 import re
 import shutil
 import subprocess
-import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -158,21 +156,3 @@ def refusal(status: int, output: str) -> Refusal:
         "perf": os.path.realpath(shutil.which("perf") or "perf"),
     }
     return Refusal(symptom.code, symptom.problem.format(**facts), symptom.remedy.format(**facts))
-
-
-def main(pid: str, facts_file: str) -> int:
-    """Prints `yes` or `no` (aligned), then perf's arguments, one a line; facts go to the file."""
-    found = probe(int(pid))
-    if isinstance(found, Refusal):
-        Path(facts_file).write_text(json.dumps(asdict(found)))
-        print(f"perf cannot be used: {found.problem}.", file=sys.stderr)
-        print(f"To allow it: {found.remedy}.", file=sys.stderr)
-        return found.code
-    facts = {"version": found.version, "missing": sorted(found.missing)}
-    Path(facts_file).write_text(json.dumps(facts))
-    print("yes" if found.aligned else "no", *events.arguments(found.missing), sep="\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))

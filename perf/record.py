@@ -1,176 +1,153 @@
-"""Turns what collect.sh noted into run.json (and answers its two questions about words)."""
+"""Writes run.json: what was counted, by whom, when, and what was lost."""
 
 import json
 import platform
-import shlex
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from forkkv.perf import events, parse, probe
+from forkkv.perf import counts, events, observe, probe, sources
+from forkkv.perf.collection import Collection, Counted
 
-SCHEMA: Final = 1
-SNAPSHOTS: Final = ("before", "start", "end", "after")
-COUNTED_ROLES: Final = ("master", "worker", "keeper")
+SCHEMA: Final = 2
+NOTES: Final = {  # by whether it came during the window, and whether it ended in it
+    (False, False): "",
+    (False, True): "ended during the window, and was counted until then",
+    (True, False): "started during the window",
+    (True, True): "started during the window, and ended in it",
+}
 
 Json = dict[str, Any]
 
 
-def label(process: Json) -> str:
-    """The name of a process in files and tables: master, keeper, worker-0, ..."""
-    role = str(process["role"])
-    return role if role in ("master", "keeper") else f"{role}-{process['index']}"
-
-
-def print_processes(snapshot_file: str) -> int:
-    """Prints `label pid` for each process that perf should count."""
-    for process in read_json(Path(snapshot_file)).get("processes", []):
-        if process["role"] in COUNTED_ROLES and process["alive"]:
-            print(label(process), process["pid"])
-    return 0
-
-
-def print_words(command: str) -> int:
-    """Prints the words of a command as a shell would split them, each ended by a NUL."""
-    print(*shlex.split(command), sep="\0", end="\0")
-    return 0
-
-
-def write_run(scratch: str, out: str, *commands: str) -> int:
-    """Writes OUT/run.json, says what was lost. Returns collect.sh's exit code: 0, or 7."""
-    run = run_facts(Path(scratch), Path(out), commands)
-    draft = Path(out) / "run.json.new"
+def write(collection: Collection, out: Path) -> list[str]:
+    """Writes OUT/run.json. Returns what was lost, in sentences."""
+    run = run_facts(collection, out)
+    draft = out / "run.json.new"
     draft.write_text(json.dumps(run, indent=1) + "\n")
     draft.rename(draft.with_suffix(""))
-    for sentence in run["lost"]:
-        print(f"Lost: {sentence}", file=sys.stderr)
-    return 7 if run["lost"] else 0
+    return [str(sentence) for sentence in run["lost"]]
 
 
-def run_facts(scratch: Path, out: Path, commands: tuple[str, ...]) -> Json:
+def run_facts(collection: Collection, out: Path) -> Json:
     """The contents of run.json."""
-    facts = dict(line.split("\t", 1) for line in (scratch / "facts").read_text().splitlines())
-    perf = read_json(scratch / "perf.json")
-    snapshots = {when: read_json(scratch / f"{when}.json") or None for when in SNAPSHOTS}
-    processes = [*counted(scratch, out, facts, commands), *newcomers(scratch, snapshots)]
-    mark_ended(processes, snapshots["end"])
-    opened, closed = float(facts["opened"]), float(facts["closed"])
+    choice, source = collection.choice, collection.source
+    processes = [_entry(collection, each, out) for each in collection.counted.values()]
     return {
         "schema": SCHEMA,
-        "date": datetime.fromtimestamp(opened, UTC).isoformat(timespec="seconds"),
+        "date": datetime.fromtimestamp(collection.opened, UTC).isoformat(timespec="seconds"),
         "kernel": platform.release(),
-        "table": facts["name"],
-        "counter": facts["counter"],
-        "perf": {
-            "version": perf.get("version"),
+        "table": collection.table,
+        "port": collection.port,
+        "counter": {
+            "source": source.name,
+            "version": choice.version,
+            "aligned": choice.aligned,
             "paranoid": probe.PARANOID.read_text().strip() if probe.PARANOID.exists() else None,
-            "aligned": facts["aligned"] == "yes",
-            "problem": perf.get("problem", ""),
-            "remedy": perf.get("remedy", ""),
+            "problem": choice.problem,
+            "remedy": choice.remedy,
+            "cost": sources.COST[source.name],
         },
         "window": {
-            "seconds": round(closed - opened, 6),
-            "opened": opened,
-            "closed": closed,
-            "asked_seconds": float(facts["asked_seconds"]) if facts["asked_seconds"] else None,
-            "ended_by": facts["ended_by"],
+            "seconds": round(collection.closed - collection.opened, 6),
+            "opened": collection.opened,
+            "closed": collection.closed,
+            "asked_seconds": collection.seconds or None,
+            "interval_seconds": collection.interval or None,
+            "ticks": collection.ticks,
+            "ended_by": collection.stop,
         },
-        "events": [call for call in events.CALLS if call not in perf.get("missing", [])],
-        "events_missing": perf.get("missing", []),
+        "events": [call for call in events.CALLS if call not in choice.missing],
+        "events_missing": sorted(choice.missing),
         "processes": processes,
-        "snapshots": snapshots,
-        "lost": list(losses(processes, snapshots, facts)),
+        "readings": collection.readings,
+        "lost": list(_losses(processes, collection)),
     }
 
 
-def counted(
-    scratch: Path, out: Path, facts: dict[str, str], commands: tuple[str, ...]
-) -> Iterator[Json]:
-    """One entry for each process and client that collect.sh started to count."""
-    for line in (scratch / "processes").read_text().splitlines():
-        name, pid, exit_code = line.split("\t")
-        role, _, index = name.partition("-")
-        file = out / f"{name}.perf"
-        said = out / f"{name}.log" if role == "client" else scratch / f"{name}.error"
-        by_perf = file.exists() and bool(parse.syscall_counts(parse.read_counts(file.read_text())))
-        entry = {
-            "role": role,
-            "index": int(index or 0),
-            "label": name,
-            "pid": int(pid) if pid else None,
-            "file": file.name if by_perf else None,
-            "source": "perf" if by_perf else "none" if role == "client" else "forkkv",
-            "exit": int(exit_code) if exit_code else None,
-            "note": "",
-        }
-        if role == "client":
-            entry |= {"command": commands[int(index) - 1], "log": f"{name}.log"}
-        if facts["counter"] == "perf" and not by_perf:
-            entry["note"] = f"not counted by perf: {reason(said, exit_code)}"
-        yield entry
+def _entry(collection: Collection, each: Counted, out: Path) -> Json:
+    """One process: who it is, where its counts are, and the readings at its edges."""
+    source, target = collection.source, each.target
+    label, last = target.label, len(collection.readings) - 1
+    file = source.files().get(label)
+    entry: Json = {
+        "role": target.role,
+        "index": target.index,
+        "label": label,
+        "pid": target.pid,
+        "table_pid": target.table_pid,
+        "start_ticks": target.start_ticks,
+        "file": file.name if file is not None else None,
+        "source": source.name,
+        "exit": each.exit if each.child is not None else source.exits.get(label),
+        "note": "",
+        "newcomer": each.newcomer,
+        "opened": each.opened,
+        "counted_until": source.ended_at.get(label),
+        "edges": [each.before, each.start, last - 1, last],
+        "command": target.command,
+        "log": f"{label}.log" if each.child is not None else "",
+    }
+    return _judge(collection, each, out, entry)
 
 
-def reason(said: Path, exit_code: str) -> str:
-    """Why a perf left no counts, from what it printed."""
-    lines = said.read_text(errors="replace").splitlines() if said.exists() else []
-    first = next((line for line in lines if line.strip() and not line.startswith("Events ")), "")
-    if first.startswith("Problems finding threads"):
+def _judge(collection: Collection, each: Counted, out: Path, entry: Json) -> Json:
+    """The entry, with the source that really counted it, and a note on what is special."""
+    table_counts = each.target.table_pid is not None
+    if collection.source.name == "forkkv":
+        entry["source"] = "forkkv" if table_counts else "none"
+    elif not counts.has_counts(out, entry):
+        entry |= {"file": None, "source": "forkkv" if table_counts else "none"}
+        why = _reason(collection.source.said(each.target.label), entry)
+        entry["note"] = f"not counted by {collection.source.name}: {why}"
+    if not entry["note"]:
+        ended = each.child is None and not _saw_the_end(collection, each)
+        entry["note"] = NOTES[each.newcomer, ended]
+    return entry
+
+
+def _saw_the_end(collection: Collection, each: Counted) -> bool:
+    target, end = each.target, collection.readings[-2]
+    if target.table_pid is None:
+        used = end["usage"].get(str(target.pid))
+        return used is not None and used["state"] != observe.ZOMBIE
+    there = end["stats"]["processes"] if end["stats"] else []
+    found = (target.role, target.table_pid, target.start_ticks)
+    return any(
+        (entry["role"], entry["pid"], entry["start_ticks"]) == found and entry["alive"]
+        for entry in there
+    )
+
+
+def _reason(said: str, entry: Json) -> str:
+    """Why a source left no counts, from what it printed."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    first = next((line for line in lines if not line.startswith("Events ")), "")
+    gone = first.startswith("Problems finding threads") or "No such process" in first
+    if gone or (not first and entry["exit"] == 0):
         return "the process had ended"
-    return first.strip() or f"perf ended with exit code {exit_code}"
+    if entry["pid"] is None and not entry["log"]:
+        return "it is in another PID namespace; collect on the host"
+    return first or f"it ended with exit code {entry['exit']}"
 
 
-def newcomers(scratch: Path, snapshots: dict[str, Json | None]) -> Iterator[Json]:
-    """The processes that started after perf was attached: their own counters show them."""
-    known = {line.split("\t")[1] for line in (scratch / "processes").read_text().splitlines()}
-    for process in (snapshots["end"] or {}).get("processes", []):
-        if process["role"] in COUNTED_ROLES and str(process["pid"]) not in known:
-            yield {
-                "role": process["role"],
-                "index": process["index"],
-                "label": f"{label(process)}-new",
-                "pid": process["pid"],
-                "file": None,
-                "source": "forkkv",
-                "exit": None,
-                "note": "started during the window",
-            }
+def _grew(collection: Collection, entry: Json) -> bool:
+    """Whether a process had more threads at the end than when it was attached."""
+    edges = (collection.readings[place]["usage"] for place in entry["edges"][1:3])
+    first, last = (usage.get(str(entry["pid"]), {}).get("threads", 0) for usage in edges)
+    return bool(first) and last > first
 
 
-def mark_ended(processes: list[Json], end: Json | None) -> None:
-    """Notes which of the server's processes did not see the end of the window."""
-    there = {process["pid"] for process in (end or {}).get("processes", [])}
-    for entry in processes:
-        if end and entry["role"] != "client" and not entry["note"] and entry["pid"] not in there:
-            entry["note"] = "ended during the window, and was counted until then"
-
-
-def losses(
-    processes: list[Json], snapshots: dict[str, Json | None], facts: dict[str, str]
-) -> Iterator[str]:
+def _losses(processes: list[Json], collection: Collection) -> Iterator[str]:
     """What a reader of the counts must know is missing, in sentences."""
     for entry in processes:
-        name = f"{entry['label']} (pid {entry['pid']})"
+        who = entry["label"] if entry["pid"] is None else f"{entry['label']} (pid {entry['pid']})"
         if entry["note"]:
-            yield f"{name} {entry['note']}"
-        elif entry["role"] == "client" and entry["exit"] and facts["ended_by"] == "clients":
+            yield f"{who} {entry['note']}"
+        elif entry["exit"] and collection.counted[entry["label"]].ended_alone:
             yield f"{entry['label']} ended with exit code {entry['exit']}; see {entry['log']}"
-    for when in SNAPSHOTS:
-        if snapshots[when] is None:
-            yield f"forkkv's own counters at '{when}' are missing: forkkv stats failed"
-
-
-def read_json(path: Path) -> Json:
-    """The object in a JSON file; empty when the file is not there."""
-    return dict(json.loads(path.read_text())) if path.exists() else {}
-
-
-ACTIONS: Final[dict[str, Callable[..., int]]] = {
-    "processes": print_processes,
-    "words": print_words,
-    "run": write_run,
-}
-
-if __name__ == "__main__":
-    sys.exit(ACTIONS[sys.argv[1]](*sys.argv[2:]))
+        if collection.source.name == "perf" and _grew(collection, entry):
+            yield f"{who} started threads during the window, which perf does not count"
+    if collection.table and any(reading["stats"] is None for reading in collection.readings):
+        yield f"table {collection.table} was not there all the time"

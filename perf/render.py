@@ -1,7 +1,8 @@
 """Writes a report as text within 80 columns, as Markdown, or as JSON."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from io import StringIO
 from typing import Any, Final
 
@@ -11,12 +12,15 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from forkkv.perf.document import Grid, Item, Part, sections
+from forkkv.perf.document import Grid, Item, Part, Section, sections
 
 WIDTH: Final = 80
-GAP: Final = 2  # columns between two cells of numbers
+GAP: Final = 2  # columns between two cells of numbers; one, if the whole grid fits so
+# What Markdown would take for emphasis or a tag: a time line has such letters.
+MARKED: Final = re.compile(r"(?<![A-Za-z0-9])[*_](?! )|[*_](?![A-Za-z0-9 ])|<(?=[A-Za-z/!?])")
 
 Json = dict[str, Any]
+Layout = Callable[[Json], Iterator[Section]]
 
 
 def to_json(report: Json) -> str:
@@ -24,8 +28,8 @@ def to_json(report: Json) -> str:
     return json.dumps(report, indent=1) + "\n"
 
 
-def to_text(report: Json, styled: bool = False) -> str:
-    """The report as text; `styled` adds bold titles for a terminal."""
+def to_text(report: Json, styled: bool = False, layout: Layout = sections) -> str:
+    """The report as text; `styled` adds bold titles for a terminal, `layout` makes its sections."""
     out = StringIO()
     console = Console(
         file=out,
@@ -36,7 +40,7 @@ def to_text(report: Json, styled: bool = False) -> str:
         emoji=False,
         markup=False,
     )
-    for section in sections(report):
+    for section in layout(report):
         console.print(Text(section.title, style="bold"))
         for part in section.parts:
             for piece in _text(part):
@@ -45,10 +49,10 @@ def to_text(report: Json, styled: bool = False) -> str:
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).rstrip() + "\n"
 
 
-def to_markdown(report: Json) -> str:
-    """The report as Markdown."""
+def to_markdown(report: Json, layout: Layout = sections) -> str:
+    """The report as Markdown; `layout` makes its sections."""
     lines: list[str] = []
-    for depth, section in enumerate(sections(report)):
+    for depth, section in enumerate(layout(report)):
         lines += [f"{'##' if depth else '#'} {section.title}", ""]
         for part in section.parts:
             lines += _markdown(part)
@@ -58,11 +62,10 @@ def to_markdown(report: Json) -> str:
 
 def pieces(grid: Grid) -> Iterator[Grid]:
     """A grid of numbers cut into grids that fit the width, each with the first column."""
-    if not grid.numbers:
+    if not grid.numbers or _width(grid, 1) <= WIDTH:
         yield grid
         return
-    table = (grid.columns, *grid.rows)
-    widths = [max(len(row[i]) for row in table) + GAP for i in range(len(grid.columns))]
+    widths = [wide + GAP for wide in _widths(grid)]
     chosen, used = [0], widths[0]
     for i in range(1, len(widths)):
         if used + widths[i] - GAP > WIDTH:  # the last column needs no gap
@@ -71,6 +74,16 @@ def pieces(grid: Grid) -> Iterator[Grid]:
         chosen.append(i)
         used += widths[i]
     yield _pick(grid, chosen)
+
+
+def _widths(grid: Grid) -> list[int]:
+    table = (grid.columns, *grid.rows)
+    return [max(len(row[i]) for row in table) for i in range(len(grid.columns))]
+
+
+def _width(grid: Grid, gap: int) -> int:
+    widths = _widths(grid)
+    return sum(widths) + gap * (len(widths) - 1)
 
 
 def _pick(grid: Grid, chosen: list[int]) -> Grid:
@@ -92,12 +105,17 @@ def _markdown(part: Part) -> list[str]:
     if isinstance(part, Grid):
         return ["", *_markdown_table(part), ""]
     item = part if isinstance(part, Item) else Item(part, ())
-    return [f"- {item.text}", *(f"  - {detail}" for detail in item.details)]
+    return [f"- {_escaped(item.text)}", *(f"  - {_escaped(each)}" for each in item.details)]
+
+
+def _escaped(text: str) -> str:
+    return MARKED.sub(r"\\\g<0>", text)
 
 
 def _text_table(grid: Grid) -> Table:
     if grid.numbers:
-        table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+        gap = GAP if _width(grid, GAP) <= WIDTH else 1
+        table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
         for i, name in enumerate(grid.columns):
             table.add_column(name, justify="right" if i else "left", no_wrap=True)
     else:
@@ -112,4 +130,6 @@ def _text_table(grid: Grid) -> Table:
 def _markdown_table(grid: Grid) -> list[str]:
     rule = ["---:" if grid.numbers and i else "---" for i in range(len(grid.columns))]
     rows = (grid.columns, tuple(rule), *grid.rows)
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return [
+        "| " + " | ".join(_escaped(cell).replace("|", "\\|") for cell in row) + " |" for row in rows
+    ]

@@ -1,215 +1,53 @@
-"""The rules for the server's processes: one row each, in order of weight.
+"""All rules, and the order of their situations: the strongest first.
 
-The rules for clients stand in client_rules.py, those for what is normal in normal_rules.py. The
-names of situations are stable.
+First what keeps clients from being served, then what wastes most, then what is worth knowing.
+Within each, a cause stands before what it causes: a full table before the retries that it leads to.
+The names of situations are stable.
 """
 
 from typing import Final
 
-from forkkv.perf import client_rules, normal_rules
-from forkkv.perf.rule import ENOUGH, Rule, above, below
+from forkkv.perf import client_rules, normal_rules, prefork_rules, study_rules
+from forkkv.perf.rule import Rule
 
-WORKER, SERVER = ("worker",), ("server",)
-
-FINDINGS: Final = (
-    Rule(
-        "respawn-loop",
-        SERVER,
-        when=(above("forks", 2),),
-        observation="clone {forks}, wait {reaps} in {seconds}",
-        meaning="Workers die again and again, and the master replaces them",
-        inference="The server's log has the reason; clients are cut off each time",
-        cannot_tell="why they die: a crash and a kill look the same from here",
-    ),
-    Rule(
-        "worker-replaced",
-        SERVER,
-        when=(above("newcomers", 0),),
-        observation="processes that started during the window: {newcomers}",
-        meaning="A worker died and the master put a new one in its place",
-        inference="The server's log has the reason; the dead worker's clients were cut off",
-        cannot_tell="why it died: a crash and a kill look the same from here",
-    ),
-    Rule(
-        "table-full",
-        WORKER,
-        when=(above("refused", 0),),
-        observation="{refused} writes refused",
-        meaning="The table has reached its memory limit",
-        inference="Start the server with more --memory, or give keys an expiry",
-        cannot_tell="which keys take the room",
-    ),
-    Rule(
-        "lock-contention",
-        WORKER,
-        when=(above("futexes_per_command", 0.1), above("commands", ENOUGH)),
-        observation="futex {futexes} = {futexes_per_command} per command",
-        meaning="A free lock is taken without a system call: these commands slept for one",
-        inference="Several processes write to the same partition: spread hot keys",
-        cannot_tell="which partition, and whether its holder was slow or stopped",
-    ),
-    Rule(
-        "thundering-herd",
-        SERVER,
-        when=(above("failed_accept_share", 0.2), above("failed_accepts", 20)),
-        observation="accept {accepts}, {failed_accepts} in vain ({failed_accept_share})",
-        meaning="Workers wake for connections that another worker has already taken",
-        inference="Wake one worker per connection (EPOLLEXCLUSIVE), or run fewer workers",
-        cannot_tell="how much CPU time the vain wake-ups cost",
-    ),
-    Rule(
-        "connection-churn",
-        WORKER,
-        when=(above("accepts_per_command", 0.2), above("accepted", 20)),
-        observation="accept {accepted}, close {closes}: {accepts_per_command} per command",
-        meaning="A connection serves {commands_per_accept} commands; opening it costs more",
-        inference="Keep connections open: a pool in the client, or one connection per process",
-        cannot_tell="which client: see connect in the rows of the clients",
-    ),
-    Rule(
-        "eagain-storm",
-        WORKER,
-        when=(above("failed_read_share", 0.2), above("failed_reads", ENOUGH)),
-        observation="read {reads}, {failed_reads} found nothing ({failed_read_share})",
-        meaning="It reads on after all data is in, or wakes without data",
-        inference="Read again only if the last read filled the buffer",
-        cannot_tell="which connections: perf counts per process, not per descriptor",
-    ),
-    Rule(
-        "small-reads",
-        WORKER,
-        when=(above("data_reads_per_command", 1.1), above("commands", ENOUGH)),
-        observation="read {reads} = {data_reads_per_command} per command that brought data",
-        meaning="A command arrives in several pieces",
-        inference="Write each command at once in the client; use a larger read buffer",
-        cannot_tell="the sizes of the pieces: perf counts calls, not bytes",
-    ),
-    Rule(
-        "small-writes",
-        WORKER,
-        when=(above("writes_per_command", 1.1), above("commands", ENOUGH)),
-        observation="write {writes} = {writes_per_command} per command",
-        meaning="A reply leaves in several pieces",
-        inference="Gather the reply and send it with one write",
-        cannot_tell="whether the pieces are small, or the socket's buffer was full",
-    ),
-    Rule(
-        "small-writes",
-        WORKER,
-        when=(
-            above("writes_per_read", 1.5),
-            above("commands_per_read", 1.5),
-            above("reads", ENOUGH),
-        ),
-        observation="{writes_per_read} writes per read of {commands_per_read} commands",
-        meaning="The replies to one batch leave one by one",
-        inference="Gather the replies of a batch and send them with one write",
-        cannot_tell="the sizes of the replies",
-    ),
-    Rule(
-        "slow-reader",
-        WORKER,
-        when=(above("partial_write_share", 0.05), above("write_partial", 20)),
-        observation="{write_partial} of {writes} writes could not send everything",
-        meaning="A client does not read its replies as fast as they come",
-        inference="Find it with CLIENT LIST; let it read while it writes, or ask for less at once",
-        cannot_tell="which client",
-    ),
-    Rule(
+# severity: its situations in order of strength
+STRENGTH: Final = {
+    3: ("stopped-holder", "respawn-loop", "table-full", "worker-replaced"),
+    2: (
         "frequent-fsync",
-        WORKER,
-        when=(above("fsyncs_per_write", 0.1), above("fsyncs", 20)),
-        observation="fsync {fsyncs} = {fsyncs_per_write} per write",
-        meaning="Replies wait for the disk",
-        inference="Commit in groups, or choose a weaker durability where the data allows it",
-        cannot_tell="how long each fsync took",
-    ),
-    Rule(
+        "thundering-herd",
+        "connection-churn",
+        "many-connects",
         "descriptor-churn",
-        WORKER,
-        when=(above("other_closes", 50), above("closes_per_accept", 1.5)),
-        observation="close {closes}, but only {accepted} connections accepted",
-        meaning="Descriptors other than new connections are closed all the time",
-        inference="Keep files open; strace -e trace=openat,close shows what opens them",
-        cannot_tell="what was closed: connections from before the window count too",
-    ),
-    Rule(
-        "rewatching",
-        WORKER,
-        when=(above("rewatches_per_command", 0.1), above("commands", ENOUGH)),
-        observation="epoll_ctl {watches} = {rewatches_per_command} per command besides connections",
-        meaning="Descriptors are added to the set and taken out again all the time",
-        inference="Change the set only when the interest changes for good",
-        cannot_tell="which descriptor: the listener, or a connection with replies to send",
-    ),
-    Rule(
-        "cpu-bound",
-        WORKER,
-        when=(above("cpu_share", 0.9), above("commands", ENOUGH)),
-        observation="CPU {cpu_share} of the window at {commands_per_second} commands",
-        meaning="The worker has no time left",
-        inference="More workers if there are cores for them; else more commands per call",
-        cannot_tell="where the time goes: perf record shows that",
-    ),
-    Rule(
-        "shallow-pipeline",
-        WORKER,
-        when=(
-            above("reads_per_command", 0.8),
-            below("data_reads_per_command", 1.1),
-            below("writes_per_command", 1.1),
-            above("commands_per_second", 1000),
-            below("accepts_per_command", 0.2),
-        ),
-        observation="per command {reads_per_command} reads, {writes_per_command} writes",
-        meaning="Each of {commands_per_second} commands has a round trip of its own",
-        inference="Clients with many commands at hand can send them together: pipeline, MGET, MSET",
-        cannot_tell="whether clients have more than one command at hand",
-    ),
-    Rule(
+        "eagain-storm",
+        "slow-reader",
+        "small-reads",
+        "small-writes",
+        "lock-contention",
+        "eviction-storm",
+        "expiry-burst",
         "unfair-accept",
-        SERVER,
-        when=(
-            above("accept_imbalance", 1.3),
-            above("accepted", 50),
-            below("accepts_per_command", 0.2),
-        ),
-        observation="{accepted} connections; the busiest worker: {accept_imbalance} x the mean",
-        meaning="Connections are spread unevenly over {workers} workers",
-        inference="Long-lived connections will stay so until they connect anew",
-        cannot_tell="how busy each connection is",
-    ),
-    Rule(
         "hot-worker",
-        SERVER,
-        when=(
-            above("command_imbalance", 1.8),
-            above("commands", 1000),
-            above("connections_per_worker", 2),
-        ),
-        observation="{commands} commands; the busiest worker: {command_imbalance} x the mean",
-        meaning="One of {workers} workers does most of the work, despite {connections} connections",
-        inference="A few connections carry the load: spread it over more of them",
-        cannot_tell="which connections are the busy ones: CLIENT LIST shows that",
-    ),
-    Rule(
+        "rewatching",
         "spinning",
-        WORKER,
-        when=(above("vain_polls_per_command", 0.5), above("vain_polls_per_second", 100)),
-        observation="epoll_wait {polls}, {vain_polls} without a read or an accept after it",
-        meaning="The worker wakes for nothing {vain_polls_per_second}",
-        inference="Short timeouts, or events that another worker takes",
-        cannot_tell="which descriptor woke it",
     ),
-    Rule(
+    1: (
+        "request-heavy-client",
+        "memory-bound",
+        "page-faults",
+        "double-calls",
+        "chatty",
+        "shallow-pipeline",
+        "cpu-bound",
         "blind",
-        ("worker", "client"),
-        when=(above("rings", 0),),
-        observation="io_uring_enter {rings}",
-        meaning="What goes through a ring is not seen as read or write",
-        inference="Distrust the other rows of this process",
-        cannot_tell="how many operations each call carried",
+        "idle",
     ),
-)
+}
+WORDS: Final = ("healthy", "minor", "moderate", "serious")  # of the severities 0 to 3
+HEALTHY: Final = "healthy"  # when none of these applies
+SEVERITY: Final = {name: weight for weight, names in STRENGTH.items() for name in names}
+_PLACE: Final = {name: place for place, name in enumerate(SEVERITY)}
 
-RULES: Final = (*FINDINGS, *client_rules.RULES, *normal_rules.RULES)
+_WRITTEN: Final = (*study_rules.RULES, *prefork_rules.RULES, *client_rules.RULES)
+FINDINGS: Final[tuple[Rule, ...]] = tuple(sorted(_WRITTEN, key=lambda r: _PLACE[r.situation]))
+RULES: Final[tuple[Rule, ...]] = (*FINDINGS, *normal_rules.RULES)

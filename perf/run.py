@@ -1,16 +1,22 @@
-"""One run of collect.sh, read back: the window, and per process perf's counts beside its own."""
+"""One run of collect.sh, read back: the window, and per process the kernel's counts beside its own.
+
+A run is made of moments, the intervals of its time line; each is a run in its own right.
+"""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
-from forkkv.perf import events, parse
-from forkkv.perf.parse import Count
+from forkkv.perf import counts
+from forkkv.perf.counts import Counts
+from forkkv.perf.part import Part
+from forkkv.perf.process import Process
 
-SCHEMA: Final = 1
-UNKNOWN: Final = Count(None, "not counted")
+SCHEMA: Final = 2
 
 Json = dict[str, Any]
 
@@ -20,60 +26,31 @@ class NotARun(ValueError):
 
 
 @dataclass(frozen=True)
-class OwnCount:
-    """What a forkkv process counted itself, as bounds for what perf must have seen.
-
-    Two snapshots are taken at each edge of perf's window, one outside of it and one inside.
-    """
-
-    least: int  # between the inner snapshots
-    most: int  # between the outer snapshots; equal to `least` if nothing happened at the edges
-    best: float  # at perf's own edges, by interpolation
-
-
-@dataclass(frozen=True)
-class Process:
-    """One process of the run. `calls` and `failed` are by call name, `own` by counter name."""
-
-    label: str
-    role: str
-    index: int
-    pid: int | None
-    source: str  # perf, forkkv, or none
-    note: str
-    command: str
-    calls: Mapping[str, Count]
-    failed: Mapping[str, Count]
-    total: Count
-    cpu_seconds: Count
-    own_calls: Mapping[str, OwnCount]
-    own: Mapping[str, OwnCount]
-    connections: int | None  # how many were open when the window opened
-
-    @property
-    def is_client(self) -> bool:
-        """Whether collect.sh started it, rather than found it."""
-        return self.role == "client"
-
-
-@dataclass(frozen=True)
 class Run:
-    """One run. `facts` is run.json as it stands."""
+    """One run. `facts` is run.json as it stands; `table`: sizes of the table, and what changed."""
 
     directory: str
     facts: Json
     seconds: float
     processes: tuple[Process, ...]
+    table: Mapping[str, float] = field(default_factory=dict)
+    moments: tuple["Run", ...] = ()
+    offset: float = 0.0  # seconds after the start of the window; of a moment
 
     @property
     def server(self) -> tuple[Process, ...]:
-        """The processes that were found: master, workers, keeper."""
+        """The processes that serve, and those that have the table open."""
         return tuple(p for p in self.processes if not p.is_client)
 
     @property
     def clients(self) -> tuple[Process, ...]:
-        """The processes that collect.sh started."""
+        """The processes that were counted as clients."""
         return tuple(p for p in self.processes if p.is_client)
+
+    @property
+    def source(self) -> str:
+        """Who counted."""
+        return str(self.facts["counter"]["source"])
 
 
 def load(directory: Path) -> Run:
@@ -91,105 +68,55 @@ def load(directory: Path) -> Run:
                 f"{file} has schema {facts.get('schema')}, this forkkv reads {SCHEMA}. "
                 f"Read it with the forkkv that made it, or collect again"
             )
-        processes = tuple(_process(directory, facts, entry) for entry in facts["processes"])
-        return Run(str(directory), facts, float(facts["window"]["seconds"]), processes)
+        return _read(directory, facts)
     except NotARun:
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         why = f"{type(error).__name__}: {error}"
         raise NotARun(f"{file} is damaged ({why}). Collect again with perf/collect.sh") from error
 
 
-def _process(directory: Path, facts: Json, entry: Json) -> Process:
-    own = _own_counts(facts, entry)
-    own_calls = {name: own.pop(f"syscalls.{name}") for name in _call_names(own)}
-    if entry["source"] == "perf":
-        counts = parse.read_counts((directory / entry["file"]).read_text())
-        calls, failed = parse.syscall_counts(counts), parse.failure_counts(counts)
-    else:
-        counts = {}
-        calls = {name: Count(round(count.best)) for name, count in own_calls.items()}
-        failed = _own_failures(own)
-    return Process(
-        label=entry["label"],
-        role=entry["role"],
-        index=entry["index"],
-        pid=entry["pid"],
-        source=entry["source"],
-        note=entry["note"],
-        command=entry.get("command", ""),
-        calls=calls,
-        failed=failed,
-        total=counts.get(events.TOTAL, UNKNOWN),
-        cpu_seconds=_cpu_seconds(counts, own),
-        own_calls=own_calls,
-        own=own,
-        connections=_connections(facts, entry),
+def _read(directory: Path, facts: Json) -> Run:
+    counted = [(entry, counts.read(directory, facts, entry)) for entry in _ordered(facts)]
+    window = facts["window"]
+    whole = Part(facts, float(window["opened"]), float(window["closed"]))
+    processes = tuple(whole.process(e, entry["edges"], c) for entry, c in counted for e in [entry])
+    moments = tuple(_moments(directory, facts, counted))
+    first = facts["processes"][0]["edges"] if facts["processes"] else [0, 0, 0, 0]
+    table = whole.table(first[1], first[2])
+    return Run(str(directory), facts, float(window["seconds"]), processes, table, moments)
+
+
+def _ordered(facts: Json) -> list[Json]:
+    """The entries of one role together, by index, the clients last: who came late stands where
+    it belongs."""
+    roles = [entry["role"] for entry in facts["processes"]]
+    return sorted(
+        facts["processes"],
+        key=lambda each: (each["role"] == "client", roles.index(each["role"]), each["index"]),
     )
 
 
-def _call_names(own: Mapping[str, OwnCount]) -> list[str]:
-    return [name.removeprefix("syscalls.") for name in own if name.startswith("syscalls.")]
-
-
-def _own_failures(own: Mapping[str, OwnCount]) -> dict[str, Count]:
-    """forkkv counts the calls that found nothing as accept_empty and read_empty."""
-    pairs = (("accept4", "accept_empty"), ("read", "read_empty"))
-    return {call: Count(round(own[name].best)) for call, name in pairs if name in own}
-
-
-def _cpu_seconds(counts: Mapping[str, Count], own: Mapping[str, OwnCount]) -> Count:
-    if (clock := counts.get(events.CPU)) is not None and clock.value is not None:
-        return Count(clock.value / 1000, clock.note)  # perf gives milliseconds
-    if "cpu_microseconds" in own:
-        return Count(own["cpu_microseconds"].best / 1e6)
-    return UNKNOWN
-
-
-def _own_counts(facts: Json, entry: Json) -> dict[str, OwnCount]:
-    """The differences between the snapshots; empty when the process or a snapshot is missing."""
-    taken = facts["snapshots"]
-    start, end = taken["start"], taken["end"]
-    if start is None or end is None:
-        return {}
-    before, after = taken["before"] or start, taken["after"] or end
-    last = _counters(end, entry)
-    if not last:
-        return {}
+def _moments(directory: Path, facts: Json, counted: list[tuple[Json, Counts]]) -> Iterator[Run]:
+    """The window cut at the ticks of its time line; what is left after the last one is no moment
+    of its own while it is short, as its rates would say little."""
     window = facts["window"]
-    opening = _position(window["opened"], before["time"], start["time"])
-    closing = _position(window["closed"], end["time"], after["time"])
-    tables = [_counters(s, entry) for s in (before, start)], _counters(after, entry) or last
-    (outer, inner), final = tables
-    own = {}
-    for name, value in last.items():
-        a, b, c = outer.get(name, 0), inner.get(name, 0), final.get(name, value)
-        best = value + closing * (c - value) - (a + opening * (b - a))
-        own[name] = OwnCount(value - b, c - a, best)
-    return own
-
-
-def _connections(facts: Json, entry: Json) -> int | None:
-    for process in (facts["snapshots"]["start"] or {"processes": []})["processes"]:
-        if process["role"] == entry["role"] and process["pid"] == entry["pid"]:
-            return int(process["connections"])
-    return None
-
-
-def _position(moment: float, earlier: float, later: float) -> float:
-    """Where `moment` lies between two snapshots: 0 at the earlier, 1 at the later."""
-    if later <= earlier:
-        return 0.0
-    return min(1.0, max(0.0, (moment - earlier) / (later - earlier)))
-
-
-def _counters(snapshot: Json, entry: Json) -> dict[str, int]:
-    """A process's counters in one snapshot, flat; empty when it is not there."""
-    for process in snapshot["processes"]:
-        if process["role"] == entry["role"] and process["pid"] == entry["pid"]:
-            flat = {f"syscalls.{name}": n for name, n in process["syscalls"].items()}
-            flat |= process.get("counters", {})
-            flat["commands"] = process["commands"]
-            flat["cpu_microseconds"] = round((process.get("cpu_seconds") or 0) * 1e6)
-            return flat
-    return {}
+    latest = window["closed"] - (window["interval_seconds"] or 0) / 2
+    ticks = [tick for tick in window["ticks"] if tick["time"] <= latest]
+    if not ticks:
+        return
+    inner = [facts["processes"][0]["edges"][1], *(tick["reading"] for tick in ticks)]
+    readings = [*inner, facts["processes"][0]["edges"][2]]
+    times = [window["opened"], *(tick["time"] for tick in ticks), window["closed"]]
+    for (start, end), (first, last) in zip(pairwise(times), pairwise(readings), strict=True):
+        part = Part(facts, start, end)
+        # The source's clock is not quite ours: the first and the last take what lies outside.
+        since, until = (-inf if start == times[0] else start), (inf if end == times[-1] else end)
+        processes = tuple(
+            part.process(entry, [first, first, last, last], Counts(count.between(since, until)))
+            for entry, count in counted
+            if entry["opened"] < end
+        )
+        table = part.table(first, last)
+        offset = start - window["opened"]
+        yield Run(str(directory), facts, end - start, processes, table, (), offset)

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 FAILURES = {  # name: (exit code, what perf prints)
@@ -63,22 +64,36 @@ def refuse_unknown(mode: str) -> None:
         )
 
 
-def count(mode: str) -> int:
+def leave(number: int, frame: FrameType | None) -> NoReturn:
+    write_rows()
+    sys.exit(130)
+
+
+def count(mode: str) -> NoReturn:
     """Stays until SIGINT, then writes a row of 7 for each event."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    signal.signal(signal.SIGINT, leave)
+    if mode in ("stubborn", "leaves"):
+        write_rows()  # of an interval that is over
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     if "--control" in sys.argv:
+        print("Events disabled", file=sys.stderr, flush=True)
+    if "--control" in sys.argv and mode != "mute":
         control, acknowledge = after("--control").removeprefix("fifo:").split(",")
         with open(control) as orders, open(acknowledge, "w") as answers:  # noqa: PTH123
             for _ in ("enable", "disable"):
                 orders.readline()
                 answers.write("ack\n\0")
                 answers.flush()
-    if mode == "stubborn":
+    if mode == "leaves":  # as perf does whose process has ended meanwhile
+        sys.exit(0)
+    while True:
         signal.pause()
-    signal.sigwait([signal.SIGINT])
-    rows = [f"7;;{event};1000;100.00;;\n" for event in events()]
+
+
+def write_rows() -> None:
+    time = "     0.100123456;" if "-I" in sys.argv else ""
+    rows = [f"{time}7;;{event};1000;100.00;;\n" for event in events()]
     Path(after("-o")).write_text("# started on Sun Nov 22 16:16:24 2026\n\n" + "".join(rows))
-    return 130
 
 
 def main(mode: str) -> int:
@@ -96,7 +111,7 @@ def main(mode: str) -> int:
     refuse_unknown(mode)
     if "-o" not in sys.argv or (mode == "one-dead" and after("-p") == os.environ["DEAD_PID"]):
         fail(*FAILURES["gone"])
-    return count(mode)
+    count(mode)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from forkkv.perf import comparison
+from forkkv.perf.compare import compare
 from forkkv.perf.render import to_json, to_markdown, to_text
 from forkkv.perf.report import build
 from forkkv.perf.run import load
 
 DATA: Final = Path(__file__).parent / "data" / "perf"
+COMPARED: Final = DATA / "churn-to-pipelined.txt"
 FORMATS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
     "report.txt": to_text,
     "report.md": to_markdown,
@@ -37,7 +40,16 @@ def render(directory: Path, name: str) -> str:
     return FORMATS[name](report)
 
 
+def render_comparison() -> str:
+    """What changed between two recorded runs, as text. It names them as if they lay here."""
+    built = compare(load(DATA / "churn"), load(DATA / "pipelined"))
+    built["a"]["directory"], built["b"]["directory"] = "churn", "pipelined"
+    return to_text(built, layout=comparison.sections)
+
+
 def main() -> None:
+    COMPARED.write_text(render_comparison())
+    print(COMPARED.relative_to(DATA))
     for golden in golden_reports():
         golden.write_text(render(golden.parent, golden.name))
         print(golden.relative_to(DATA))

@@ -1,23 +1,28 @@
-"""What the tests of the lab share: a stand-in server, and a forkkv and a perf that are made up."""
+"""What the tests of the lab share: a directory with a PATH of its own, perhaps with a fake perf."""
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import psutil
+from click.testing import CliRunner
+from conftest import wait_until
 from mini_server import CALLS, read_counters
 
 from forkkv.perf import COLLECT
+from forkkv.perf.collect import collect
 
 TESTS = Path(__file__).parent
 DEADLINE = 30.0
-TOOLS = ["bash", "cat", "date", "dirname", "env", "ls", "mkdir", "mkfifo", "mktemp", "mv"]
-TOOLS += ["readlink", "rm", "rmdir", "sed", "sleep", "tail", "true"]
 
 Json = dict[str, Any]
 
@@ -30,39 +35,54 @@ def process_entry(role: str, index: int, pid: int, **changes: Any) -> Json:
     return entry | {"syscalls": dict.fromkeys(CALLS, 0)} | changes
 
 
+def read_until(running: subprocess.Popen[str], text: str) -> str:
+    """What a program has said up to the line with `text`; fails if it ends without."""
+    assert running.stdout is not None
+    said = ""
+    while text not in said:
+        line = running.stdout.readline()
+        assert line, f"ended without saying {text!r}: {said}"
+        said += line
+    return said
+
+
 @dataclass
 class Lab:
-    """A directory with its own PATH: a fake forkkv, the tools collect.sh needs, perhaps a perf."""
+    """A directory with its own PATH: the forkkv command, and what the test puts there."""
 
     home: Path
     environment: dict[str, str] = field(default_factory=dict)
-    children: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    children: list[subprocess.Popen[Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.bin.mkdir()
-        for tool in TOOLS:
+        self.bin.mkdir(parents=True)
+        self.scratch.mkdir()
+        for tool in ("bash", "sleep", "true"):
             self.link(tool)
-        for name in ("python3", "python"):
-            self.script(name, f'exec {sys.executable} "$@"')
-        self.script("forkkv", f'exec {sys.executable} {TESTS / "fake_forkkv.py"} "$@"')
-        self.environment = {**os.environ, "PATH": str(self.bin), "FAKE_STATS": str(self.stats)}
+        self.script("forkkv", f'exec {sys.executable} -m forkkv "$@"')
+        self.environment = {**os.environ, "PATH": str(self.bin), "TMPDIR": str(self.scratch)}
 
     @property
     def bin(self) -> Path:
         return self.home / "bin"
 
     @property
-    def stats(self) -> Path:
-        return self.home / "stats.json"
-
-    @property
     def out(self) -> Path:
         return self.home / "out"
 
     @property
+    def scratch(self) -> Path:
+        """Where temporary files go."""
+        return self.home / "scratch"
+
+    @property
     def run(self) -> Json:
-        """What collect.sh wrote."""
+        """What the collector wrote."""
         return dict(json.loads((self.out / "run.json").read_text()))
+
+    def process(self, label: str) -> Json:
+        """The entry of one process in run.json."""
+        return next(entry for entry in self.run["processes"] if entry["label"] == label)
 
     def link(self, tool: str) -> None:
         """Puts a real program on the PATH, if this machine has it."""
@@ -77,28 +97,25 @@ class Lab:
 
     def fake_perf(self, mode: str = "") -> None:
         """Puts the perf that is made up on the PATH; see fake_perf.py for the modes."""
-        self.script("perf", f'exec {sys.executable} {TESTS / "fake_perf.py"} "$@"')
+        self.script("perf", f'exec {sys.executable} -S {TESTS / "fake_perf.py"} "$@"')
         self.environment["FAKE_PERF"] = mode
 
-    def serve(self, *processes: Json) -> None:
-        """What the fake forkkv will say is running."""
-        draft = self.stats.with_suffix(".new")
-        draft.write_text(json.dumps({"processes": processes}))
-        draft.rename(self.stats)
+    def start(self, *words: str) -> int:
+        """Starts a program that is ended with the test; returns its pid."""
+        self.children.append(subprocess.Popen(words, stdin=subprocess.DEVNULL))
+        return self.children[-1].pid
 
-    def start_worker(self, index: int = 0) -> tuple[Json, int]:
-        """Starts a miniature worker; returns its entry for `serve`, and its port."""
-        counters, port = self.home / f"counters-{index}", self.home / f"port-{index}"
+    def idle(self) -> int:
+        """The pid of a program that does nothing."""
+        return self.start("sleep", "1000")
+
+    def start_mini_server(self) -> tuple[int, int, Path]:
+        """Starts a server that is not forkkv: its pid, its port, and the file of its counters."""
+        counters, port = self.home / "counters", self.home / "port"
         counters.write_bytes(bytes(8 * len(CALLS)))
-        command = [sys.executable, str(TESTS / "mini_server.py"), str(counters), str(port)]
-        child = subprocess.Popen(command)
-        self.children.append(child)
-        end = time.monotonic() + DEADLINE
-        while not (port.exists() and read_counters(counters)["epoll_wait"] == 1):
-            assert time.monotonic() < end and child.poll() is None, "the worker did not start"
-            time.sleep(0.01)
-        entry = process_entry("worker", index, child.pid, counters_file=str(counters))
-        return entry, int(port.read_text())
+        pid = self.start(sys.executable, str(TESTS / "mini_server.py"), str(counters), str(port))
+        wait_until(lambda: port.exists() and read_counters(counters)["epoll_wait"] == 1, "a server")
+        return pid, int(port.read_text()), counters
 
     def start_collect(self, *arguments: str, shell: str = "") -> subprocess.Popen[str]:
         """Starts collect.sh with a pipe for what it says; `shell` runs before it."""
@@ -114,17 +131,33 @@ class Lab:
         )
 
     def collect(self, *arguments: str) -> tuple[int, str]:
-        """Runs collect.sh to its end: exit code and what it said."""
-        running = self.start_collect(*arguments)
-        said, _ = running.communicate(timeout=DEADLINE)
-        return running.returncode, said
-
-    def process(self, label: str) -> Json:
-        """The entry of one process in run.json."""
-        return next(entry for entry in self.run["processes"] if entry["label"] == label)
+        """Runs `forkkv collect` in this process: exit code and what it said."""
+        with mock.patch("tempfile.tempdir", str(self.scratch)):
+            done = CliRunner(env=self.environment).invoke(
+                collect, ["--out", str(self.out), *arguments]
+            )
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return done.exit_code, done.output
 
     def close(self) -> None:
-        """Ends what was started."""
+        """Ends what was started. Fails when the collector has left a process or a file."""
         for child in self.children:
             child.kill()
-            child.wait(DEADLINE)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.communicate(timeout=DEADLINE)
+        # Whatever it starts writes below this directory, so that the command lines name it.
+        left = [p.info for p in psutil.process_iter(["pid", "cmdline"])
+                if any(str(self.home) in word for word in p.info["cmdline"] or [])]  # fmt: skip
+        assert left == [], "the collector left processes behind"
+        assert list(self.scratch.iterdir()) == [], "the collector left files behind"
+
+
+@contextmanager
+def new_lab(home: Path) -> Iterator[Lab]:
+    """A lab that is checked at the end."""
+    made = Lab(home)
+    try:
+        yield made
+    finally:
+        made.close()

@@ -1,6 +1,5 @@
 """perf/probe.py: what perf says when it cannot count becomes a problem and a remedy."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     lab = Lab(tmp_path)
     lab.fake_perf()
     monkeypatch.setenv("PATH", str(lab.bin))
+    monkeypatch.delenv("FAKE_PERF", raising=False)
     return lab
 
 
@@ -40,19 +40,6 @@ def test_each_failure_has_a_problem_and_a_remedy_of_its_own(
     assert "{" not in refusal.problem + refusal.remedy
     general = probe.SYMPTOMS[-1].problem.split("{")[0]
     assert refusal.problem.startswith(general) == (mode == "crash")
-
-
-def test_the_facts_of_a_refusal_are_left_for_run_json(
-    fake: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("FAKE_PERF", "tracefs")
-    facts = fake.home / "perf.json"
-    assert probe.main("1", str(facts)) == probe.PERF_NOT_PERMITTED
-    assert "tracing are not readable" in json.loads(facts.read_text())["problem"]
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert "perf cannot be used: " in said.err
-    assert "To allow it: " in said.err
 
 
 def test_a_filter_stands_behind_an_event_list_of_its_own() -> None:

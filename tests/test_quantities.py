@@ -4,7 +4,7 @@ from pathlib import Path
 
 from made_run import calls, client, make_run, quiet, worker
 
-from forkkv.perf.quantities import derive, of_clients, of_process, of_server
+from forkkv.perf.quantities import derive, of_clients, of_process, of_processes, of_server
 from forkkv.perf.rules import RULES
 
 
@@ -86,14 +86,39 @@ def test_a_client_that_was_not_counted_leaves_the_common_ratio_unknown(tmp_path:
 def test_every_number_that_a_rule_names_can_be_known(tmp_path: Path) -> None:
     every = calls(
         read=4, write=1, accept4=2, close=1, connect=1, epoll_wait=1, epoll_ctl=1, futex=1,
-        fsync=1, clone=1, wait4=1, io_uring_enter=1,
+        fsync=1, clone=1, wait4=1, io_uring_enter=1, openat=1,
     )  # fmt: skip
     failed = {f"syscalls:sys_exit_{call}": 1 for call in ("read", "write", "accept4", "connect")}
     perf = {**every, **failed, "task-clock": 1, "raw_syscalls:sys_enter": 9}
-    own = quiet(commands=1, accepted=1, refused=0, write_partial=0, read=1)
-    run = make_run(tmp_path, worker(0, perf, own=own), worker(1, perf, own=own), client(1, perf))
-    known = {"worker": of_process(run.processes[0], 1.0), "server": of_server(run)}
-    known |= {"client": of_clients(run)[0], "master": known["worker"], "keeper": known["worker"]}
+    own = quiet(commands=1, accepted=1, hits=1, sets=1, bytes_in=1, bytes_out=1, read=1)
+    used = {"runqueue_seconds": 1.0, "minor_faults": 1, "major_faults": 1}
+    figures = ("evicted", "expired", "refused", "ghost_hits", "copied_bytes", "freed_bytes",
+               "limit_bytes", "used_bytes", "live_bytes", "dead_bytes")  # fmt: skip
+    run = make_run(
+        tmp_path,
+        *(worker(index, perf, own=own, usage=used) for index in (0, 1)),
+        client(1, perf),
+        memory=dict.fromkeys(figures, 1),
+        ticks=[{"time": 15.0, "reading": 2}],
+    )
+    known = {"server": of_server(run), "client": of_clients(run)[0]}
+    ours = of_processes(run)[0]
+    foreign = derive({**{n: v for n, v in ours.items() if n != "commands"}}, estimate=True)
     for rule in RULES:
         for role in rule.roles:
-            assert rule.quantities <= known[role].keys(), rule.situation
+            assert rule.quantities <= known.get(role, ours | foreign).keys(), rule.situation
+
+
+def test_connections_are_those_open_at_once_and_not_all_that_ever_came(tmp_path: Path) -> None:
+    own = {**quiet(accepted=1000, commands=1000), "connections": (3, 3, 4, 4)}
+    run = make_run(tmp_path, worker(0, own=own), worker(1, own=quiet(accepted=9, commands=9)))
+    assert [known["connections"] for known in of_processes(run)] == [4, 1]
+    assert of_server(run)["connections_per_worker"] == 2.5
+
+
+def test_the_calls_of_an_attached_program_are_not_the_servers(tmp_path: Path) -> None:
+    own = quiet(hits=7, misses=3)
+    program = worker(7, calls(read=5000, clone=4), own=own, role="attached", label="attached-107")
+    run = make_run(tmp_path, worker(0, calls(read=500), own=quiet(commands=500)), program)
+    known = of_server(run)
+    assert (known["reads"], known["lookups"], known["respawns"]) == (500, 10, 0)

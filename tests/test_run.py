@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from made_run import calls, client, make_run, quiet, worker
+from made_run import OPENED, calls, client, make_run, quiet, worker
 
 from forkkv.perf.parse import Count
-from forkkv.perf.run import NotARun, OwnCount, load
+from forkkv.perf.process import OwnCount
+from forkkv.perf.run import NotARun, load
 
 
 def test_own_counts_bound_what_perf_may_have_seen(tmp_path: Path) -> None:
@@ -33,26 +34,26 @@ def test_without_perf_the_own_counters_are_the_counts(tmp_path: Path) -> None:
 
 def test_a_process_that_started_in_the_window_counts_from_zero(tmp_path: Path) -> None:
     facts = make_run(tmp_path, worker(0, own={"read": (5, 5, 11, 12)})).facts
-    for when in ("before", "start"):
-        facts["snapshots"][when]["processes"] = []
+    for reading in facts["readings"][:2]:
+        reading["stats"]["processes"] = []
     (tmp_path / "run.json").write_text(json.dumps(facts))
     assert load(tmp_path).processes[0].own_calls["read"].least == 11
 
 
 def test_a_process_that_ended_in_the_window_has_no_own_counts(tmp_path: Path) -> None:
     facts = make_run(tmp_path, worker(0, calls(read=9), own={"read": (0, 1, 2, 3)})).facts
-    for when in ("end", "after"):
-        facts["snapshots"][when]["processes"] = []
+    for reading in facts["readings"][2:]:
+        reading["stats"]["processes"] = []
     (tmp_path / "run.json").write_text(json.dumps(facts))
     process = load(tmp_path).processes[0]
     assert process.own_calls == {}
     assert process.calls["read"] == Count(9)
 
 
-@pytest.mark.parametrize("missing", ["start", "end"])
-def test_without_a_snapshot_there_are_no_own_counts(tmp_path: Path, missing: str) -> None:
+@pytest.mark.parametrize("missing", [1, 2])
+def test_without_a_reading_there_are_no_own_counts(tmp_path: Path, missing: int) -> None:
     facts = make_run(tmp_path, worker(0, calls(read=9), own=quiet(read=9))).facts
-    facts["snapshots"][missing] = None
+    facts["readings"][missing]["stats"] = None
     (tmp_path / "run.json").write_text(json.dumps(facts))
     assert load(tmp_path).processes[0].own == {}
 
@@ -75,8 +76,8 @@ def test_a_directory_without_a_run_says_how_to_make_one(tmp_path: Path) -> None:
     [
         ("{", "is damaged"),
         ("[]", "is damaged"),
-        ('{"schema": 1}', r"is damaged \(KeyError: 'processes'\)"),
-        ('{"schema": 7}', "has schema 7, this forkkv reads 1"),
+        ('{"schema": 2}', r"is damaged \(KeyError: 'processes'\)"),
+        ('{"schema": 7}', "has schema 7, this forkkv reads 2"),
     ],
 )
 def test_a_damaged_or_foreign_run_is_refused(tmp_path: Path, text: str, answer: str) -> None:
@@ -90,3 +91,19 @@ def test_a_missing_file_of_counts_is_named(tmp_path: Path) -> None:
     (tmp_path / "worker-0.perf").unlink()
     with pytest.raises(NotARun, match=r"worker-0\.perf"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("ticks", [[5.0, 9.9], [5.0]], ids=["splinter", "none"])
+def test_a_splinter_after_the_last_tick_is_no_moment(tmp_path: Path, ticks: list[float]) -> None:
+    facts = make_run(tmp_path, worker(0, calls(read=9), own=quiet(read=9))).facts
+    ended = [{"time": OPENED + seconds, "reading": 2} for seconds in ticks]
+    facts["window"] |= {"interval_seconds": 5, "ticks": ended}
+    (tmp_path / "run.json").write_text(json.dumps(facts))
+    assert [moment.seconds for moment in load(tmp_path).moments] == [5, 5]
+
+
+def test_who_came_late_stands_beside_those_of_its_role(tmp_path: Path) -> None:
+    late = worker(0, calls(read=1), label="worker-0.2", pid=77)
+    run = make_run(tmp_path, worker(1, calls()), worker(0, calls()), client(1, calls()), late)
+    labels = [process.label for process in run.processes]
+    assert labels == ["worker-0", "worker-0.2", "worker-1", "client-1"]
