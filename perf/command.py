@@ -8,6 +8,7 @@ import click
 
 from forkkv.perf import comparison, document
 from forkkv.perf.compare import compare
+from forkkv.perf.page.page import to_html
 from forkkv.perf.render import to_json, to_markdown, to_text
 from forkkv.perf.report import build
 from forkkv.perf.run import NotARun, load
@@ -20,10 +21,10 @@ Json = dict[str, Any]
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "markdown", "json"]),
+    type=click.Choice(["text", "markdown", "json", "html"]),
     default="text",
     show_default=True,
-    help="What to print.",
+    help="What to print. html: one page with charts, which needs no network.",
 )
 @click.option(
     "-o",
@@ -41,6 +42,8 @@ def report(directories: tuple[Path, ...], form: str, output: Path | None) -> Non
     With a second DIR: what changed from the first to it, before and after a fix, say, and whether
     that is more than noise.
     """
+    if len(directories) > 1 and form == "html":
+        raise click.UsageError("--format html shows one run; for two use text, markdown or json")
     try:
         built = _build(directories)
     except NotARun as error:
@@ -74,4 +77,6 @@ def _written(built: Json, form: str, styled: bool, compared: bool) -> str:
     layout = comparison.sections if compared else document.sections
     if form == "json":
         return to_json(built)
+    if form == "html":
+        return to_html(built)
     return to_markdown(built, layout) if form == "markdown" else to_text(built, styled, layout)

@@ -151,7 +151,7 @@ RULES: Final = (
         meaning="Many keys were given the same moment to expire",
         inference="Add a random part to each expiry, so that they do not all miss at once",
         cannot_tell="whether clients noticed: see the hit ratio over time",
-        next="forkkv report {directory}",
+        next="forkkv report {directory} --format html -o report.html",
         certainty=0.95,
     ),
     Rule(

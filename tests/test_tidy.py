@@ -9,7 +9,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PYTHON = sorted(
-    path for folder in ("forkkv", "clients", "perf") for path in ROOT.glob(f"{folder}/*.py")
+    path
+    for folder in ("forkkv", "clients", "perf", "perf/page")
+    for path in ROOT.glob(f"{folder}/*.py")
 )
 C = sorted(
     path

@@ -1,0 +1,1 @@
+"""A report as one HTML page: its parts, its charts, and its look."""
