@@ -20,6 +20,7 @@ LAZY = {
     "client": "forkkv.clients.command:client",
     "collect": "forkkv.perf.collect:collect",
     "report": "forkkv.perf.command:report",
+    "top": "forkkv.perf.top.command:top",
 }
 NAME = click.option(
     "--name", default="default", show_default=True, envvar="FORKKV_NAME", help="Name of the table."

@@ -114,7 +114,7 @@ RULES: Final = (
         meaning="A free lock is taken without waiting: others held what this process needed",
         inference="Several processes write to one partition: spread hot keys, or write less",
         cannot_tell="which partition",
-        next="forkkv stats --name {table} --watch",
+        next="forkkv top --name {table}",
         certainty=0.95,
     ),
     Rule(
@@ -125,7 +125,7 @@ RULES: Final = (
         meaning="A free lock is taken without a system call: these commands slept for one",
         inference="Several processes write to the same partition: spread hot keys",
         cannot_tell="which partition, and whether its holder was slow or stopped",
-        next="forkkv stats --name {table} --watch",
+        next="forkkv top --name {table}",
         certainty=0.95,
     ),
     Rule(

@@ -59,7 +59,7 @@ def test_python_m_is_the_same_command() -> None:
         [sys.executable, "-m", "forkkv", "--help"], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("Usage: forkkv ")
-    for command in ("serve", "stats", "check", "unlink", "client", "report"):
+    for command in ("serve", "stats", "check", "unlink", "client", "report", "top"):
         assert f"  {command} " in done.stdout
 
 

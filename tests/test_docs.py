@@ -11,6 +11,8 @@ from conftest import RunningServer
 from forkkv.commands import TOP
 from forkkv.config import option_names
 from forkkv.master import Master
+from forkkv.perf.top.columns import COLUMNS
+from forkkv.perf.top.state import KEYS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -41,6 +43,12 @@ def test_every_signal_of_the_master_has_its_row() -> None:
     }
     handled = {name.removeprefix("handle_") for name in dir(Master) if name.startswith("handle_")}
     assert documented == handled - {"signal", "chld"}  # a child's death, which nobody sends
+
+
+def test_every_key_and_column_of_top_has_its_row() -> None:
+    assert rows("operating.md", "| key |") == [list(row) for row in KEYS]
+    expected = [[column.title, column.meaning] for column in COLUMNS]
+    assert rows("operating.md", "| column |") == expected
 
 
 def test_every_command_has_its_row() -> None:

@@ -105,7 +105,7 @@ def test_json_has_a_schema_and_findings_with_evidence(tmp_path: Path) -> None:
     (finding,) = built["findings"]
     assert (finding["situation"], finding["processes"]) == ("lock-contention", ["worker-0"])
     assert (finding["confidence"], finding["confidence_word"]) == (0.95, "high")
-    assert finding["next"] == "forkkv stats --name made-up --watch"
+    assert finding["next"] == "forkkv top --name made-up"
     assert finding["evidence"][0] == {
         "process": "worker-0",
         "quantity": "futexes_per_command",

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PYTHON = sorted(
     path
-    for folder in ("forkkv", "clients", "perf", "perf/page")
+    for folder in ("forkkv", "clients", "perf", "perf/page", "perf/top")
     for path in ROOT.glob(f"{folder}/*.py")
 )
 C = sorted(

@@ -1,0 +1,1 @@
+"""`forkkv top`: a live view of a running server, from shared memory alone."""
