@@ -70,6 +70,9 @@ model: build  ## what the memory model allows: every execution of the protocols,
 crash:  ## the long form: killed at every instruction, in more states, many times; prints its seeds
 	$(MAKE) --no-print-directory -C shm/tests crash
 
+diagnose: build  ## 24 situations of the lab, each beside a neighbour, ten times: found first, false alarms
+	$(BIN)/python -m forkkv.perf.proof.matrix
+
 bench: build  ## both sides of each comparison in one interleaved run
 	$(BIN)/python -m pip install -qq --editable '.[bench]'
 	$(BIN)/python -m forkkv.perf.bench
@@ -100,4 +103,4 @@ clean:
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-.PHONY: all build demo test pytest pytest-lab pytest-store lint types san tsan mutants storm compact-storm model crash bench bench-eviction bench-big bench-expiry golden format clean help
+.PHONY: all build demo test pytest pytest-lab pytest-store lint types san tsan mutants storm compact-storm model crash diagnose bench bench-eviction bench-big bench-expiry golden format clean help

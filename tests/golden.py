@@ -1,8 +1,11 @@
 """The recorded runs and their golden reports; run as a program, it rewrites the reports.
 
+It also rewrites the table of situations in docs/lab.md, which is made from the rules.
+
 `make golden` runs it after a change that is meant; the difference is then read before it is kept.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -11,9 +14,12 @@ from forkkv.perf import comparison
 from forkkv.perf.compare import compare
 from forkkv.perf.render import to_json, to_markdown, to_text
 from forkkv.perf.report import build
+from forkkv.perf.rule import Rule
+from forkkv.perf.rules import FINDINGS
 from forkkv.perf.run import load
 
 DATA: Final = Path(__file__).parent / "data" / "perf"
+LAB: Final = Path(__file__).parent.parent / "docs" / "lab.md"
 COMPARED: Final = DATA / "churn-to-pipelined.txt"
 FORMATS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
     "report.txt": to_text,
@@ -47,7 +53,31 @@ def render_comparison() -> str:
     return to_text(built, layout=comparison.sections)
 
 
+def situations() -> str:
+    """The table of docs/lab.md: what the first rule of each situation says, without its numbers."""
+    first: dict[str, Rule] = {}
+    for rule in FINDINGS:
+        first.setdefault(rule.situation, rule)
+    rows = [
+        f"| `{name}` | {open_(r.meaning)} | {open_(r.inference)} |" for name, r in first.items()
+    ]
+    return "\n".join(["| situation | what it means | what to do |", "|---|---|---|", *rows]) + "\n"
+
+
+def open_(sentence: str) -> str:
+    """A rule's sentence with N for every number."""
+    return re.sub(r"\{\w+?(_per_second)?\}", lambda m: "N/s" if m[1] else "N", sentence)
+
+
+def write_situations() -> None:
+    """Puts the table between its two marks."""
+    marks = r"(?<=<!-- situations -->\n).*?(?=<!-- /situations -->)"
+    LAB.write_text(re.sub(marks, lambda _: situations(), LAB.read_text(), flags=re.DOTALL))
+
+
 def main() -> None:
+    write_situations()
+    print(LAB.name)
     COMPARED.write_text(render_comparison())
     print(COMPARED.relative_to(DATA))
     for golden in golden_reports():
