@@ -1,6 +1,6 @@
 """Benchmarks: both sides of every comparison in one interleaved run, as ratios.
 
-    python -m forkkv.perf.bench [local] [server] [memory] [--rounds N] [--quick]
+    python -m forkkv.perf.bench [local] [server] [memory] [collect] [--rounds N] [--quick]
 
 Absolute times mean nothing on a shared machine, so each round runs one side after the other, and
 what counts is the median of the rounds' ratios. The spread is printed beside it: a wide one says
@@ -17,7 +17,7 @@ import click
 from rich.console import Console
 from rich.table import Table as Grid
 
-PARTS = ("local", "server", "memory")
+PARTS = ("local", "server", "memory", "collect")
 Measure = Callable[[], float]
 
 
