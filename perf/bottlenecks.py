@@ -109,7 +109,7 @@ BOTTLENECKS: Final = (
         "accept, accept4 (failed)",
         "failed_accept_share",
         "server",
-        "more than 20% in vain",
+        "more than 40% in vain",
         "Thundering herd: many workers wake for one connection",
         "EPOLLEXCLUSIVE, SO_REUSEPORT, or fewer workers",
         ("thundering-herd",),

@@ -69,7 +69,7 @@ RULES: Final = (
         "thundering-herd",
         SERVER,
         when=(
-            above("failed_accept_share", 0.2),
+            above("failed_accept_share", 0.4),
             above("failed_accepts", 20),
             above("workers", 1),
         ),

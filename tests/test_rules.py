@@ -112,7 +112,7 @@ CASES: dict[str, list[tuple[Quantities, Quantities]]] = {
         ({"futexes": 300}, {"futexes": 50}),
     ],
     "thundering-herd": [
-        ({"accepts": 60, "failed_accepts": 40}, {"accepts": 60, "failed_accepts": 10})
+        ({"accepts": 100, "failed_accepts": 46}, {"accepts": 100, "failed_accepts": 31})
     ],
     "connection-churn": [({"accepts": 900, "closes": 900}, {"accepts": 150, "closes": 150})],
     "eagain-storm": [({"reads": 2020, "failed_reads": 1000}, {"reads": 1120, "failed_reads": 100})],

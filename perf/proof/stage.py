@@ -129,9 +129,9 @@ class Stage:
             meanwhile()
         child.wait(DEADLINE + seconds)
 
-    def collect_flawed(self, flaw: str) -> None:
+    def collect_flawed(self, flaw: str, workers: int = 4) -> None:
         """Counts a server with a flaw, under the one load that all of these are given."""
-        self.specimen(flaw)
+        self.specimen(flaw, workers)
         self.load("visit", self.port)
         self.collect()
 
