@@ -51,7 +51,7 @@ class Part:
             failed = parse.failure_counts(dict(counted.total))
         else:
             calls = {name: Count(round(count.best)) for name, count in own_calls.items()}
-            failed = _own_failures(own)
+            failed = own_failures(own)
         usage = self._usage(entry, edges)
         return Process(
             **{name: entry[name] for name in ("label", "role", "index", "pid", "source", "note")},
@@ -113,7 +113,7 @@ def _call_names(own: Mapping[str, OwnCount]) -> list[str]:
     return [name.removeprefix("syscalls.") for name in own if name.startswith("syscalls.")]
 
 
-def _own_failures(own: Mapping[str, OwnCount]) -> dict[str, Count]:
+def own_failures(own: Mapping[str, OwnCount]) -> dict[str, Count]:
     """forkkv counts the calls that found nothing as accept_empty and read_empty."""
     pairs = (("accept4", "accept_empty"), ("read", "read_empty"))
     return {call: Count(round(own[name].best)) for call, name in pairs if name in own}

@@ -20,6 +20,7 @@ import psutil
 
 import forkkv
 from forkkv import objects
+from forkkv.perf.bench_process import free_port, redis_command
 from forkkv.stats import read_stats
 
 DEADLINE: Final = 60.0  # seconds in which a server must be up, and a condition true
@@ -70,8 +71,8 @@ class Stage:
 
     def redis(self, *options: str) -> None:
         """Starts a redis-server that writes its log below the stage's folder."""
-        words = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
-        self.server = self.start([*words, "--dir", str(self.folder), *options]).pid
+        where = ("--bind", "127.0.0.1", "--dir", str(self.folder))
+        self.server = self.start(redis_command(self.port, *where, *options)).pid
         self.wait_until(self.answers)
 
     def start(self, words: Sequence[str]) -> subprocess.Popen[bytes]:
@@ -183,10 +184,3 @@ def driver(name: str, *arguments: object) -> list[str]:
     """The words that start a load of driver.py."""
     words = [sys.executable, "-m", "forkkv.perf.proof.driver", name]
     return [*words, *(str(each) for each in arguments)]
-
-
-def free_port() -> int:
-    """A port of the loopback interface on which nobody listened a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

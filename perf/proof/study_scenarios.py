@@ -3,7 +3,8 @@
 The first paragraph of each says what is done, the second what is done for the neighbour.
 """
 
-from forkkv.perf.proof.stage import Stage, driver, free_port
+from forkkv.perf.bench_process import free_port
+from forkkv.perf.proof.stage import Stage, driver
 
 
 def idle(stage: Stage, near: bool) -> None:

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from forkkv.perf.parse import Count
-from forkkv.perf.part import table_between
+from forkkv.perf.part import own_failures, table_between
 from forkkv.perf.process import UNKNOWN, OwnCount, Process
 from forkkv.perf.run import Json, Run
 from forkkv.perf.targets import label_of
 
 OWN: Final = ("commands", "hits", "misses", "lock_waits")
 SERVER_ROLES: Final = ("master", "keeper", "worker")
-FAILED: Final = (("accept4", "accept_empty"), ("read", "read_empty"))
 
 Key = tuple[str | int, ...]
 
@@ -70,7 +69,7 @@ def process_between(earlier: Json | None, later: Json) -> Process:
         newcomer=earlier is None,
         command="",
         calls={name: Count(count.least) for name, count in own_calls.items()},
-        failed={call: Count(own[name].least) for call, name in FAILED if name in own},
+        failed=own_failures(own),
         total=UNKNOWN,
         cpu_seconds=_cpu_seconds(earlier, later),
         own_calls=own_calls,
