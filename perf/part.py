@@ -11,6 +11,7 @@ from forkkv.perf.parse import Count
 from forkkv.perf.process import UNKNOWN, OwnCount, Process
 
 TABLE_COUNTS: Final = ("evicted", "expired", "refused", "ghost_hits", "copied_bytes", "freed_bytes")
+OWN: Final = ("commands", "hits", "misses", "lock_waits")  # counters that stand by themselves
 TABLE_SIZES: Final = ("limit_bytes", "used_bytes", "live_bytes", "dead_bytes")
 
 Json = dict[str, Any]
@@ -160,9 +161,13 @@ def _counters(reading: Json, entry: Json) -> dict[str, int]:
     return dict(sums)
 
 
+def own_events(process: Json) -> dict[str, int]:
+    """What an entry of `forkkv stats` counts besides system calls."""
+    return {**process.get("counters", {}), **{name: process[name] for name in OWN}}
+
+
 def _flat(process: Json) -> dict[str, int]:
     flat = {f"syscalls.{name}": n for name, n in process["syscalls"].items()}
-    flat |= process.get("counters", {})
-    flat |= {name: process[name] for name in ("commands", "hits", "misses", "lock_waits")}
+    flat |= own_events(process)
     flat["cpu_microseconds"] = round((process.get("cpu_seconds") or 0) * 1e6)
     return flat

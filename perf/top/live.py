@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from forkkv.perf.parse import Count
-from forkkv.perf.part import own_failures, table_between
+from forkkv.perf.part import own_events, own_failures, table_between
 from forkkv.perf.process import UNKNOWN, OwnCount, Process
 from forkkv.perf.run import Json, Run
 from forkkv.perf.targets import label_of
 
-OWN: Final = ("commands", "hits", "misses", "lock_waits")
 SERVER_ROLES: Final = ("master", "keeper", "worker")
 
 Key = tuple[str | int, ...]
@@ -56,7 +55,7 @@ def keyed(reading: Json) -> Iterator[tuple[Key, Json]]:
 def process_between(earlier: Json | None, later: Json) -> Process:
     """What one process did. A counter that went back counts as one that stood still."""
     own_calls = _grown(earlier and earlier["syscalls"], later["syscalls"])
-    own = _grown(earlier and _events(earlier), _events(later))
+    own = _grown(earlier and own_events(earlier), own_events(later))
     if later["role"] == "attached":
         del own["commands"]  # it calls functions, which nobody counts, instead
     return Process(
@@ -77,10 +76,6 @@ def process_between(earlier: Json | None, later: Json) -> Process:
         connections=max(earlier["connections"] if earlier else 0, later["connections"]),
         stopped=bool(later["stopped"]),
     )
-
-
-def _events(entry: Json) -> dict[str, int]:
-    return {**entry["counters"], **{name: entry[name] for name in OWN}}
 
 
 def _grown(earlier: dict[str, int] | None, later: dict[str, int]) -> dict[str, OwnCount]:
